@@ -1,0 +1,105 @@
+//! Records of the derived topics: receipts, reputation, dead letters. Pure functions of authoritative records (PROTOCOL §8, §9).
+//!
+//! Published at least once; each names its origin, and readers drop an id that they have.
+
+use crate::amount::Amount;
+use crate::bytes::{AssignmentId, Bytes, EscrowId, EventId, JobKey, ProcessorId, SettlementId, TxHash};
+use crate::job_id::JobId;
+use crate::jobs::{BlockRef, Fault, Outcome};
+use crate::record::InputRef;
+use crate::source::BetaReputation;
+use crate::units::{Batch, Execution, Millis, Timestamp};
+
+crate::message! {
+    /// Says how one execution was settled, at finality only.
+    pub struct Receipt {
+        /// The receipt's id.
+        1 id: EventId,
+        /// The record that it derives from.
+        2 origin: InputRef,
+        /// The job.
+        3 job: JobId,
+        /// The job's key, the record's key.
+        4 job_key: JobKey,
+        /// The assignment.
+        5 assignment_id: AssignmentId,
+        /// The processor.
+        6 processor: ProcessorId,
+        /// The execution.
+        7 execution: Execution,
+        /// How it ended.
+        8 outcome: Outcome,
+        /// Whose fault.
+        9 fault: Fault,
+        /// The settlement, if there was one.
+        10 settlement_id: Option<SettlementId>,
+        /// The transaction that delivered it.
+        11 tx: Option<TxHash>,
+        /// Where that is final.
+        12 block: Option<BlockRef>,
+        /// The root that proved the assignment.
+        13 batch: Option<Batch>,
+        /// Whether that root landed after the first execution's start.
+        14 late_root: bool,
+        /// The account that paid.
+        15 escrow_id: Option<EscrowId>,
+        /// Charged for the item.
+        16 charge: Amount,
+        /// Root share charged with it.
+        17 root_share: Amount,
+        /// What it cost the signing key.
+        18 cost: Amount,
+        /// How many attesters the destination asks for.
+        19 attesters_needed: u32,
+        /// Of how many.
+        20 attesters: u32,
+        /// Words for people.
+        21 detail: String,
+    }
+
+    /// One observation of a processor.
+    pub struct ReputationObserved {
+        /// The observation's id.
+        1 id: EventId,
+        /// The record that it derives from.
+        2 origin: InputRef,
+        /// The processor, the record's key.
+        3 processor: ProcessorId,
+        /// The job.
+        4 job_key: JobKey,
+        /// The assignment.
+        5 assignment_id: AssignmentId,
+        /// The execution.
+        6 execution: Execution,
+        /// How it ended.
+        7 outcome: Outcome,
+        /// Whose fault.
+        8 fault: Fault,
+        /// From the window's start to delivery or report.
+        9 latency: Option<Millis>,
+        /// On-chain reputation at the report.
+        10 on_chain: Option<BetaReputation>,
+        /// Acurast reward of the execution, in planck.
+        11 weight: Amount,
+        /// When.
+        12 at: Timestamp,
+    }
+
+    /// Something that could not be processed: kept with the reason, for an operator.
+    pub struct DeadLetter {
+        /// The dead letter's id.
+        1 id: EventId,
+        /// The record that it derives from.
+        2 origin: InputRef,
+        /// What it concerns.
+        3 subject: Bytes,
+        /// Words for people.
+        4 reason: String,
+        /// Whose fault.
+        5 fault: Fault,
+        /// The bytes, where there are any.
+        6 bytes: Bytes,
+        /// When.
+        7 at: Timestamp,
+    }
+}

@@ -1,0 +1,108 @@
+//! The topics, their kinds and keys (PROTOCOL §8).
+
+use crate::caip::ChainId;
+use std::fmt;
+
+/// How a topic may be written and read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TopicKind {
+    /// One writer per partition, chained and fenced; the truth (R11, R12).
+    Authoritative,
+    /// Many writers, no chain; the loop that takes a record copies what it needs.
+    Input,
+    /// Can be rebuilt from authoritative topics; readers drop an id they have.
+    Derived,
+}
+
+/// A topic of the journal, without prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Finalized facts of a chain; one partition.
+    Source(ChainId),
+    /// History of jobs and escrow accounts, keyed by owner.
+    Jobs,
+    /// Accepted intents, prepared transactions and observations; one partition per lane.
+    Lanes,
+    /// Outputs whose signature was checked, keyed by owner.
+    Outputs,
+    /// Operators' commands.
+    Control,
+    /// A receipt per settlement or life-cycle end.
+    Receipts,
+    /// Observations of processors' successes and failures.
+    Reputation,
+    /// What could not be processed, with the reason.
+    DeadLetters,
+    /// Signed checkpoints of partitions.
+    Checkpoints,
+}
+
+impl Topic {
+    /// How the topic may be written and read.
+    pub fn kind(&self) -> TopicKind {
+        match self {
+            Self::Source(_) | Self::Jobs | Self::Lanes => TopicKind::Authoritative,
+            Self::Outputs | Self::Control => TopicKind::Input,
+            Self::Receipts | Self::Reputation | Self::DeadLetters | Self::Checkpoints => TopicKind::Derived,
+        }
+    }
+
+    /// The full name, such as `acurast.jobs.v1`; the colon of a chain is written `-`.
+    pub fn name(&self, prefix: &str) -> TopicName {
+        let middle = match self {
+            Self::Source(chain) => return TopicName(format!("{prefix}source.{}.v1", chain.as_str().replace(':', "-"))),
+            Self::Jobs => "jobs",
+            Self::Lanes => "lanes",
+            Self::Outputs => "outputs",
+            Self::Control => "control",
+            Self::Receipts => "receipts",
+            Self::Reputation => "reputation",
+            Self::DeadLetters => "dead-letters",
+            Self::Checkpoints => "checkpoints",
+        };
+        TopicName(format!("{prefix}{middle}.v1"))
+    }
+}
+
+/// The default prefix of all topics.
+pub const DEFAULT_PREFIX: &str = "acurast.";
+
+/// A topic's full name, with its prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicName(String);
+
+impl TopicName {
+    /// A name as it stands in a record or a broker.
+    pub fn new(full: impl Into<String>) -> Self {
+        Self(full.into())
+    }
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// One of its partitions.
+    pub fn partition(&self, partition: u32) -> TopicPartition {
+        TopicPartition { topic: self.clone(), partition }
+    }
+}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic's full name.
+    pub topic: TopicName,
+    /// The partition's number.
+    pub partition: u32,
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
