@@ -17,6 +17,7 @@ pub mod merkle;
 pub mod outputs;
 pub mod partition;
 pub mod record;
+pub mod schedule;
 pub mod source;
 pub mod topics;
 pub mod units;
