@@ -1,0 +1,37 @@
+# Every figure that this project claims comes from a target here; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/acurast-relayer/target
+export ACURAST_REPORTS ?= $(CURDIR)/target/reports
+RELAYER := $(CARGO_TARGET_DIR)/debug/acurast-relayer
+
+.PHONY: help setup build demo test test-rust test-contracts test-devnet lint chaos-crash
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: ## Install what is missing on a fresh Debian machine
+	deploy/setup.sh
+
+build: setup ## Build the relayer
+	cargo build --workspace --locked
+
+demo: build ## Run the main job end to end and show it (KEEP=1 leaves everything up, SEED=n repeats a run)
+	deploy/demo.sh
+
+test: setup test-rust test-contracts test-devnet ## Run all tests
+
+test-rust: setup
+	deploy/test-rust.sh
+
+test-contracts: setup
+	cd contracts/evm && npm test
+
+test-devnet: setup
+	cd deploy/devnet && npm test
+
+lint: setup ## Format, clippy, licences and advisories
+	deploy/lint.sh
+
+chaos-crash: build ## kill -9 the relayer at random moments while it settles (SEED=n, KILLS=n, JOBS=n)
+	deploy/chaos-crash.sh
