@@ -63,10 +63,10 @@ library GasMeter {
         uint256 count = (used + SATURATION_SLACK + each - 1) / each;
         uint256 slot = SATURATOR_SLOT;
         assembly ("memory-safe") {
-            for { let end := add(slot, count) } lt(slot, end) { slot := add(slot, 1) } {
-                sstore(slot, 1)
-                sstore(slot, 0)
-            }
+            // Two loops: side by side, the compiler would drop the first store as overwritten.
+            let end := add(slot, count)
+            for { let next := slot } lt(next, end) { next := add(next, 1) } { sstore(next, 1) }
+            for { let next := slot } lt(next, end) { next := add(next, 1) } { sstore(next, 0) }
         }
     }
 

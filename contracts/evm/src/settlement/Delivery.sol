@@ -27,8 +27,8 @@ abstract contract Delivery is Escrow, Roots {
 
     /// @dev Gas of fulfillBatch that its meter doesn't see: dispatch before the first look, and what follows the last,
     /// a constant and a part per account. Measured, and rounded down; test/charge.test.mjs fails when they drift.
-    uint256 private constant FULFILL_GAS_UNSEEN = 0;
-    uint256 private constant FULFILL_GAS_UNSEEN_PER_ACCOUNT = 0;
+    uint256 private constant FULFILL_GAS_UNSEEN = 4_300;
+    uint256 private constant FULFILL_GAS_UNSEEN_PER_ACCOUNT = 3_700;
 
     /// @dev One account within a batch. `gas` and `tokens` are those of its delivered items only.
     struct Payer {
@@ -42,11 +42,13 @@ abstract contract Delivery is Escrow, Roots {
         uint256 shares;
     }
 
-    /// @dev A batch on its way. `payerOf[i]` is the place of item i's account plus one, zero when skipped.
+    /// @dev A batch on its way. `payerOf[i]` is the place of item i's account plus one, zero when skipped; `charged` of
+    /// the `payerCount` accounts have an item that wasn't.
     struct Batch {
         uint16 lane;
         uint256 delivered;
         uint256 payerCount;
+        uint256 charged;
         uint256 gasOfItems;
         uint256 tokensOfItems;
         uint256 headerTokens;
@@ -192,6 +194,7 @@ abstract contract Delivery is Escrow, Roots {
         uint256 worst = payer.maxCharge + share;
         if (payer.available < worst) return _skip(item, SKIP_ESCROW_TOO_SMALL);
         payer.available -= worst;
+        if (payer.items == 0) batch.charged += 1;
         payer.items += 1;
         batch.delivered += 1;
         _mark(bit);
@@ -338,7 +341,7 @@ abstract contract Delivery is Escrow, Roots {
         uint256 headerTokens = batch.headerTokens;
         uint256 tokens = batch.tokensOfItems + headerTokens;
         uint256 unseen = GasMeter.TX_BASE + GasMeter.TOKEN * tokens + FULFILL_GAS_UNSEEN
-            + FULFILL_GAS_UNSEEN_PER_ACCOUNT * batch.payerCount;
+            + FULFILL_GAS_UNSEEN_PER_ACCOUNT * batch.charged;
         uint256 used = unseen + gasAtStart - gasleft();
         uint256 floor = GasMeter.floorGas(tokens);
         uint256 cost = used;

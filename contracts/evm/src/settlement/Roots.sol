@@ -27,7 +27,7 @@ abstract contract Roots is Access, EIP712 {
     }
 
     /// @dev Gas of postRoot before it looks at the meter first, and after it looked last. See test/charge.test.mjs.
-    uint256 private constant POST_GAS_UNSEEN = 0;
+    uint256 private constant POST_GAS_UNSEEN = 1_450;
 
     /// @inheritdoc IAcurastSettlement
     uint8 public immutable override threshold;
