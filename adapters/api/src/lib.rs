@@ -16,5 +16,5 @@ pub use lane::{
     Call, Effect, FeeMarket, FinalReport, FulfillItem, Inclusion, LaneAdapter, LaneError, LaneView, Observation, SendOutcome,
     SignedAttempt, Simulation,
 };
-pub use oracle::{AssignmentOracle, AttestedAssignment, Attester, AttesterError, OracleError};
+pub use oracle::{AssignmentOracle, AttestedAssignment, Attester, AttesterError, EscrowHolder, EscrowOracle, LeafClaim, OracleError};
 pub use source::{Source, SourceBlock, SourceError};

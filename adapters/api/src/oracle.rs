@@ -97,12 +97,21 @@ pub trait Attester: Send + Sync {
     async fn attest(&self, statement: &RootStatement, leaves: &[LeafClaim]) -> Result<Bytes, AttesterError>;
 }
 
+/// An escrow account as far as a leaf depends on it; none of it ever changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EscrowHolder {
+    /// Whose jobs it pays for.
+    pub owner: OwnerKey,
+    /// The one target that those jobs reach, raw bytes; with it the leaf's dest_id is derived.
+    pub target: Bytes,
+}
+
 /// What an attester asks of the destination: who owns an escrow account.
 #[async_trait]
 pub trait EscrowOracle: Send + Sync {
-    /// The owner_key of an account at finality; nothing when it does not exist.
+    /// Owner and target of an account at finality; nothing when it does not exist.
     ///
     /// # Errors
     /// When the node can't be asked.
-    async fn escrow_owner(&self, escrow: &EscrowId) -> Result<Option<OwnerKey>, OracleError>;
+    async fn escrow_holder(&self, escrow: &EscrowId) -> Result<Option<EscrowHolder>, OracleError>;
 }
