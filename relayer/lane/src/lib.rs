@@ -1,0 +1,1 @@
+//! Dispatch's pure core: one lane (a chain and a signer) as a fold of its events.
