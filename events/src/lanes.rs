@@ -41,7 +41,7 @@ crate::wire_enum! {
         3 AlreadySettled,
         /// Passed over by the contract; the reason is the contract's.
         4 Skipped,
-        /// No effect: reverted, foreign, or left out.
+        /// No effect: the transaction reverted as a whole.
         5 NoEffect,
     }
 
@@ -97,6 +97,16 @@ crate::message! {
         1 batch: Batch,
         /// Signatures in ascending order of their signers.
         2 signatures: Vec<Bytes>,
+    }
+
+    /// A root will not be posted; its leaves are planned anew under another number, with the same bits.
+    pub struct RootAbandoned {
+        /// The root's number; never used again.
+        1 batch: Batch,
+        /// The leaf at fault, where one was named: it is planned alone from now on.
+        2 leaf: Option<SettlementId>,
+        /// Why.
+        3 reason: String,
     }
 
     /// What a transaction offers for its inclusion, per unit of gas.
@@ -197,7 +207,7 @@ crate::message! {
         1 slot: Slot,
         /// The transaction that took it.
         2 tx: TxHash,
-        /// Where.
+        /// Where; for a foreign transaction the final block by which it was known.
         3 block: BlockRef,
         /// How it ended.
         4 outcome: SlotOutcome,
@@ -209,7 +219,8 @@ crate::message! {
         7 gas_price: Amount,
         /// What it cost the signing key, data fee included.
         8 cost: Amount,
-        /// Per item; the costs sum to `cost` when there are items.
+        /// Per item of that transaction, in its order; the costs sum to `cost` when there are items. A no-op and a
+        /// foreign transaction have none. What other attempts of the slot carried besides is asked for and comes back.
         9 items: Vec<ItemFinal>,
         /// Per account, as the contract's events say.
         10 charges: Vec<AccountCharge>,
@@ -283,5 +294,6 @@ crate::events! {
         14 EffectFound,
         15 LaneQuarantined,
         16 Rewound,
+        17 RootAbandoned,
     }
 }

@@ -5,7 +5,7 @@ use acurast_events::units::{Gas, Millis};
 /// What a destination allows and how it finalizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// How many slots of a lane may be unresolved at once; 1 where a source has one operation per block.
+    /// How many slots of a lane may wait for inclusion at once; 1 where a source has one operation per block.
     pub slots_in_flight_max: u32,
     /// Most gas (or the chain's unit of work) that one transaction may use.
     pub transaction_gas_max: Gas,
