@@ -8,7 +8,7 @@ use crate::job_id::JobId;
 use crate::jobs::{BlockRef, Fault, Outcome};
 use crate::record::InputRef;
 use crate::source::BetaReputation;
-use crate::units::{Batch, Execution, Millis, Timestamp};
+use crate::units::{Batch, Count, Execution, Millis, Timestamp};
 
 crate::message! {
     /// Says how one execution was settled, at finality only.
@@ -55,6 +55,30 @@ crate::message! {
         20 attesters: u32,
         /// Words for people.
         21 detail: String,
+        /// How many consecutive executions from `execution` on the receipt is for; above 1 only where they were missed or cancelled.
+        22 executions: Count,
+    }
+
+    /// Says how a job ended: one per job, settled or only tracked.
+    pub struct JobReceipt {
+        /// The receipt's id.
+        1 id: EventId,
+        /// The record that it derives from.
+        2 origin: InputRef,
+        /// The job.
+        3 job: JobId,
+        /// The job's key, the record's key.
+        4 job_key: JobKey,
+        /// How many executions got an outcome; none for a job that is not settled.
+        5 executions: Count,
+        /// Whether it was removed from Acurast before its time.
+        6 removed: bool,
+        /// Charged for it in total.
+        7 spent: Amount,
+        /// What its transactions cost the signing key.
+        8 cost: Amount,
+        /// When.
+        9 at: Timestamp,
     }
 
     /// One observation of a processor.
@@ -83,6 +107,8 @@ crate::message! {
         11 weight: Amount,
         /// When.
         12 at: Timestamp,
+        /// How many consecutive executions from `execution` on are observed alike.
+        13 executions: Count,
     }
 
     /// Something that could not be processed: kept with the reason, for an operator.

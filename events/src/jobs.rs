@@ -67,6 +67,8 @@ crate::wire_enum! {
         5 EscrowForeign,
         /// The root that proves the assignment is not planned yet.
         6 RootPending,
+        /// The settlement contract's chain, mode or lane is not served by this relayer any more.
+        7 LaneMissing,
     }
 
     /// How an execution of a settling assignment ended (PROTOCOL §5); the first outcome stands.
@@ -113,6 +115,24 @@ crate::wire_enum! {
         1 Escrow,
         /// What the signing key paid.
         2 Signer,
+    }
+
+    /// Why money moved in the ledger.
+    pub enum PostingReason {
+        /// The consumer locked it in an account.
+        1 Locked,
+        /// It was set aside for a settlement.
+        2 Reserved,
+        /// The contract charged it.
+        3 Charged,
+        /// What a settlement did not need went back.
+        4 Released,
+        /// The contract paid it back to the opener.
+        5 Refunded,
+        /// A mined transaction cost it.
+        6 Cost,
+        /// Charge and cost of a transaction differ.
+        7 Margin,
     }
 
     /// Which account of the ledger.
@@ -213,6 +233,14 @@ crate::message! {
         6 not_after: Timestamp,
         /// At which block.
         7 block: BlockRef,
+        /// Kind of the key that signs its outputs; absent when none is usable or the job is not settled.
+        8 key_type: Option<KeyType>,
+        /// That key, in the form of its kind.
+        9 signer_key: Option<SignerKey>,
+        /// The first execution that is watched: those before had ended when the job was found in storage.
+        10 watched_from: Execution,
+        /// The pallet's running report index at this block.
+        11 next_index: Execution,
     }
 
     /// None of the processor's keys can sign for the destination: the assignment is tracked, not settled.
@@ -401,14 +429,14 @@ crate::message! {
         4 execution: Execution,
         /// Whether the target's call succeeded; true for a root.
         5 success: bool,
-        /// The transaction.
-        6 tx: TxHash,
+        /// The transaction; absent when the effect was found on the chain and the chain doesn't tell.
+        6 tx: Option<TxHash>,
         /// Where.
         7 block: BlockRef,
-        /// The lane's slot.
-        8 slot: Slot,
-        /// The root's number.
-        9 batch: Batch,
+        /// The lane's slot; absent when the effect was found on the chain.
+        8 slot: Option<Slot>,
+        /// The root's number; absent when the effect was found on the chain.
+        9 batch: Option<Batch>,
         /// Charged to the account for this item, without root share.
         10 charge: Amount,
         /// Root share charged with this item.
@@ -419,6 +447,12 @@ crate::message! {
         13 gas_used: Gas,
         /// Whether the root landed after the first execution's start.
         14 late_root: bool,
+        /// The account that pays.
+        15 escrow_id: EscrowId,
+        /// How many attesters the destination asks for.
+        16 attesters_needed: u32,
+        /// Of how many.
+        17 attesters: u32,
     }
 
     /// A settlement ended without its effect: a dead letter follows.
@@ -431,7 +465,7 @@ crate::message! {
         3 fault: Fault,
     }
 
-    /// An execution has its outcome.
+    /// An execution, or a run of them that ended alike, has its outcome.
     pub struct ExecutionEnded {
         /// The assignment.
         1 assignment_id: AssignmentId,
@@ -449,6 +483,22 @@ crate::message! {
         7 reputation: Option<BetaReputation>,
         /// Words for people, such as the reported failure message.
         8 detail: String,
+        /// The job.
+        9 job: JobId,
+        /// How many consecutive executions from `execution` on ended alike; above 1 only where they were missed or cancelled.
+        10 executions: Count,
+        /// The settlement of the accepted output, if there was one.
+        11 settlement_id: Option<SettlementId>,
+        /// Acurast reward of one execution, in planck.
+        12 reward: Amount,
+    }
+
+    /// The opener of the account revoked an assignment: nothing more is delivered or charged for it.
+    pub struct RevokedByOpener {
+        /// The assignment.
+        1 assignment_id: AssignmentId,
+        /// At which block of the destination.
+        2 block: BlockRef,
     }
 
     /// The job was removed from Acurast.
@@ -465,12 +515,16 @@ crate::message! {
 
     /// Every execution of every assignment has its outcome, every settlement its end, and the job is DONE.
     pub struct JobClosed {
-        /// Locked for the job in total.
-        1 reserved: Amount,
+        /// The job.
+        1 job: JobId,
         /// Charged in total.
         2 spent: Amount,
         /// What its transactions cost the signing key.
         3 cost: Amount,
+        /// How many executions got an outcome.
+        4 executions: Count,
+        /// Whether it was removed from Acurast before its time.
+        5 removed: bool,
     }
 
     /// An escrow account exists at finality.
@@ -495,12 +549,22 @@ crate::message! {
         9 asset: AssetId,
     }
 
-    /// The account's opener asked to close it.
+    /// The account's opener asked to close it, or it expired: nothing new is planned for it.
     pub struct AccountClosing {
         /// The account.
         1 escrow_id: EscrowId,
-        /// From when on the rest can be refunded.
-        2 refundable_at: Timestamp,
+        /// From when on the rest can be refunded; absent at expiry, which starts the contract's own delay.
+        2 refundable_at: Option<Timestamp>,
+    }
+
+    /// The contract paid the rest of an account back.
+    pub struct AccountRefunded {
+        /// The account.
+        1 escrow_id: EscrowId,
+        /// Who got it.
+        2 to: Bytes,
+        /// How much. What is still reserved in the ledger is posted when its settlements end.
+        3 amount: Amount,
     }
 
     /// An account of the ledger.
@@ -529,8 +593,8 @@ crate::message! {
 
     /// Money moved in the ledger. Integers only; debits equal credits by form.
     pub struct Posted {
-        /// Why, such as `locked`, `reserved`, `charged`, `released`, `refunded`, `cost`, `margin`.
-        1 reason: String,
+        /// Why.
+        1 reason: PostingReason,
         /// The settlement that it is for, if any.
         2 settlement_id: Option<SettlementId>,
         /// The entries.
@@ -576,9 +640,11 @@ crate::events! {
         21 JobRemoved,
         22 JobDone,
         23 JobClosed,
+        24 RevokedByOpener,
         40 AccountOpened,
         41 AccountClosing,
         42 Posted,
         43 LedgerDiffers,
+        44 AccountRefunded,
     }
 }

@@ -1,6 +1,6 @@
 //! The pure side of a destination: which key signs for it and whether an output's signature holds. No I/O.
 
-use acurast_events::bytes::{Bytes, SignerKey};
+use acurast_events::bytes::{Bytes, EscrowId, OwnerKey, SignerKey};
 use acurast_events::leaves::KeyType;
 use acurast_events::outputs::Output;
 use acurast_events::source::PublicKey;
@@ -38,4 +38,10 @@ pub trait DestinationRules: Send + Sync {
     /// # Errors
     /// Why the output is refused.
     fn verify_output(&self, settlement: &Bytes, key: &UsableKey, output: &Output) -> Result<(), OutputRefusal>;
+
+    /// The id that the settlement contract gives an escrow account (PROTOCOL §6); nothing where a destination has no
+    /// accounts of its own. The origin rule (PROTOCOL §2) finds the paying account by it before the account is opened.
+    fn escrow_id(&self, _settlement: &Bytes, _opener: &Bytes, _target: &Bytes, _owner: &OwnerKey, _salt: &[u8; 32]) -> Option<EscrowId> {
+        None
+    }
 }
