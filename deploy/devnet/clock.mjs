@@ -22,6 +22,8 @@ export class Clock {
   #queue = Promise.resolve();
   #running = null;
   #hold = () => false;
+  /** Timestamp of the newest Acurast block mined by this clock, ms. */
+  nowMs = 0;
 
   /** `chain` is an AcurastChain, `evmUrl` an anvil started with --no-mining. */
   constructor(chain, evmUrl) {
@@ -32,15 +34,14 @@ export class Clock {
   /** Mines one Acurast block of `calls`, then one EVM block of its time. Returns the Acurast block. */
   async mine(calls = []) {
     const block = await this.chain.mine(calls);
+    this.nowMs = Math.max(this.nowMs, block.timestamp);
     await this.mineEvm(block.timestamp);
     return block;
   }
 
   /** As `AcurastChain.mineAll`, with an EVM block for each. */
-  async mineAll(calls) {
-    const blocks = await this.chain.mineAll(calls);
-    for (const block of blocks) await this.mineEvm(block.timestamp);
-    return blocks;
+  mineAll(calls) {
+    return this.chain.mineAll(calls, (some) => this.mine(some));
   }
 
   /** Mines one EVM block at that time, or one second after its newest block when that is later. */
@@ -69,11 +70,11 @@ export class Clock {
   start(intervalMs, onError) {
     let stopped = false;
     const loop = async () => {
-      let now = await this.chain.now();
+      this.nowMs = Math.max(this.nowMs, await this.chain.now());
       while (!stopped) {
         const tick = new Promise((resolve) => { setTimeout(resolve, intervalMs); });
-        if (this.#hold(now)) await this.mineEvm();
-        else now = (await this.mine()).timestamp;
+        if (this.#hold(this.nowMs)) await this.mineEvm();
+        else await this.mine();
         await tick;
       }
     };

@@ -39,7 +39,7 @@ export class AcurastChain {
   }
   async #timestamp(hash) {
     const raw = await this.ws.send('state_getStorage', [this.api.query.timestamp.now.key(), hash]);
-    return this.api.registry.createType('u64', raw).toNumber();
+    return Number(Buffer.from(raw.slice(2), 'hex').readBigUInt64LE());
   }
   /** Number of the newest block. */
   async height() { return Number((await this.ws.send('chain_getHeader', [])).number); }
@@ -111,13 +111,16 @@ export class AcurastChain {
     });
   }
 
-  /** Mines all calls in as few blocks as they fit in; fails on the first one that doesn't succeed. Returns the blocks. */
-  async mineAll(calls) {
+  /**
+   * Mines all calls in as few blocks as they fit in; fails on the first one that doesn't succeed. Returns the blocks.
+   * `mine` is what mines one of them.
+   */
+  async mineAll(calls, mine = (some) => this.mine(some)) {
     const blocks = [];
     for (let at = 0; at < calls.length; at += CALLS_PER_BLOCK) {
       let rest = calls.slice(at, at + CALLS_PER_BLOCK);
       while (rest.length > 0) {
-        const block = await this.mine(rest);
+        const block = await mine(rest);
         blocks.push(block);
         const failed = block.results.find((result) => result !== 'ok' && result !== 'left out');
         if (failed) throw new Error(`block ${block.number}: ${describe(rest[block.results.indexOf(failed)])} failed: ${failed}`);

@@ -1,0 +1,150 @@
+#!/usr/bin/env node
+// The world of the demo and of the chaos runs: sets up contracts, consumers and accounts, then takes jobs through their whole lives
+// on the real Acurast runtime while their processors submit outputs to a running relayer.
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { Clock } from './clock.mjs';
+import { AcurastChain } from './lib/chain.mjs';
+import { EvmSender, anvilAccount, reader } from './lib/evm.mjs';
+import { allClosed } from './lib/closed.mjs';
+import { Wave } from './lib/wave.mjs';
+import { WAVE, setUp } from './lib/world.mjs';
+
+const USAGE = `workload.mjs setup --out DIR [options]   before the relayer starts: contracts, roles, consumers, accounts
+workload.mjs run --out DIR [options]     while the relayer runs: the jobs
+
+Both:
+  --acurast URL        Acurast dev node (ws://127.0.0.1:\${ACURAST_PORT:-9944})
+  --anvil URL          EVM node that mines on request (http://127.0.0.1:\${ANVIL_PORT:-8545})
+  --out DIR            setup writes DIR/world.json (with what the relayer's config needs), run writes DIR/manifest.json
+  --json               one JSON object per line of progress
+setup:
+  --jobs N             jobs (22, which is every path once; with --hostile 26)
+  --seed N             of the actions of further jobs (1)
+  --hostile            add targets that revert, burn their gas, reenter, and answer with a megabyte
+  --relayer-address A  gets the lane (anvil's account 1); is given ether when it has none
+  --lane N             its number (1)
+  --attester A         signs roots; may be repeated (anvil's account 2)
+  --threshold N        attesters that must sign (1)
+  --ring-size N        root slots per lane (1024)
+  --close-delay N      seconds from a close request to the refund (86400)
+run:
+  --relayer URL        its outputs API (http://127.0.0.1:8080)
+  --tick-ms N          real time between blocks of both chains (200)
+  --answer-limit-s N   real time within which the relayer must answer an output (180)
+  --close-limit-s N    real time within which GET /v1/jobs must say that all jobs are closed (300)
+  --no-wait-closed     end after the last job instead`;
+
+const text = (fallback) => ({ type: 'string', default: fallback });
+const flag = { type: 'boolean', default: false };
+const { values: args, positionals } = parseArgs({ allowPositionals: true, options: {
+  acurast: text(`ws://127.0.0.1:${process.env.ACURAST_PORT ?? 9944}`), anvil: text(`http://127.0.0.1:${process.env.ANVIL_PORT ?? 8545}`),
+  out: { type: 'string' }, json: flag, jobs: { type: 'string' }, seed: text('1'), hostile: flag,
+  'relayer-address': text(anvilAccount(1).address), lane: text('1'), attester: { type: 'string', multiple: true }, threshold: text('1'),
+  'ring-size': text('1024'), 'close-delay': text('86400'), relayer: text('http://127.0.0.1:8080'), 'tick-ms': text('200'),
+  'answer-limit-s': text('180'), 'close-limit-s': text('300'), 'no-wait-closed': flag, help: { type: 'boolean', short: 'h', default: false },
+} });
+
+const fail = (message, code = 1) => { console.error(`workload: ${message}`); process.exit(code); };
+const whole = (name, least) => {
+  const value = Number(args[name]);
+  return Number.isSafeInteger(value) && value >= least ? value : fail(`--${name} must be a whole number of at least ${least}`, 2);
+};
+const started = performance.now();
+const say = (step, details = {}) => {
+  const seconds = Number(((performance.now() - started) / 1000).toFixed(1));
+  if (args.json) console.log(JSON.stringify({ seconds, step, ...details }));
+  else console.log(`${seconds.toFixed(1).padStart(6)} s  ${step}${Object.entries(details).map(([k, v]) => ` · ${k.replaceAll('_', ' ')} ${v}`).join('')}`);
+};
+/** Whole or not at all: a reader never sees half a file. */
+const write = (name, value) => {
+  const file = join(args.out, name);
+  const plain = JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? v.toString() : v), 1);
+  writeFileSync(`${file}.part`, `${plain}\n`);
+  renameSync(`${file}.part`, file);
+};
+
+async function connect() {
+  const chain = await AcurastChain.connect(args.acurast);
+  const client = await reader(args.anvil);
+  const clock = new Clock(chain, args.anvil);
+  return { chain, client, clock };
+}
+
+async function commandSetup() {
+  const ports = await connect();
+  const world = await setUp(ports, {
+    jobs: whole('jobs', 1), seed: whole('seed', 0), hostile: args.hostile, deployer: anvilAccount(0), relayer: args['relayer-address'], lane: whole('lane', 0),
+    attesters: args.attester ?? [anvilAccount(2).address], threshold: whole('threshold', 1), ringSize: whole('ring-size', 1), closeDelay: BigInt(whole('close-delay', 1)),
+  }, say);
+  write('world.json', world);
+  say('world set up', { jobs: world.plans.length, file: join(args.out, 'world.json') });
+  await ports.chain.close();
+}
+
+async function commandRun() {
+  const world = JSON.parse(readFileSync(join(args.out, 'world.json')));
+  const ports = await connect();
+  if (ports.chain.genesis !== world.acurast.genesis) fail(`${args.acurast} has genesis ${ports.chain.genesis}, the world was set up on ${world.acurast.genesis}`);
+  const { plans, ...rest } = world;
+  const manifest = { ...rest, complete: false, jobs: [] };
+  let wave = null;
+  const save = () => write('manifest.json', { ...manifest, jobs: [...manifest.jobs, ...(wave?.manifest() ?? [])] });
+  const stop = (signal) => { save(); fail(`stopped by ${signal}`, 130); };
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+
+  ports.clock.start(whole('tick-ms', 1), (error) => { save(); fail(`blocks stopped coming: ${error.message}`); });
+  const sender = new EvmSender(ports.client, anvilAccount(0), ports.clock);
+  const waveSay = (step, details) => say(step, { wave: Math.floor(manifest.jobs.length / WAVE) + 1, ...details });
+  try {
+    for (let first = 0; first < plans.length; first += WAVE) {
+      const own = plans.slice(first, first + WAVE);
+      wave = new Wave({ ...ports, sender, relayer: args.relayer, say: waveSay }, world, own, { limitMs: 1_000 * whole('answer-limit-s', 1) });
+      const jobs = await wave.run();
+      wave = null;
+      manifest.jobs.push(...jobs);
+      save();
+    }
+    manifest.complete = true;
+    save();
+    if (!args['no-wait-closed']) await waitClosed(manifest.jobs);
+  } catch (error) {
+    save();
+    throw error;
+  }
+  await ports.clock.stop();
+  await ports.chain.close();
+  say('done', { jobs: manifest.jobs.length, file: join(args.out, 'manifest.json') });
+}
+
+/** Blocks keep coming until the relayer says that every job is closed. */
+async function waitClosed(jobs) {
+  const seen = jobs.map(({ job_key: key }) => key);
+  const deadline = performance.now() + 1_000 * whole('close-limit-s', 1);
+  for (let said = ''; ;) {
+    const { open, unknown, error } = await allClosed(args.relayer, seen);
+    if (!error && open.length === 0 && unknown.length === 0) return;
+    const status = error ?? `${open.length} open, ${unknown.length} unknown`;
+    if (status !== said) say('waiting until all jobs are closed', { status });
+    said = status;
+    if (performance.now() > deadline) throw new Error(`not all jobs are closed after ${args['close-limit-s']} s: ${status}; ${[...open, ...unknown].slice(0, 5).join(', ')}`);
+    await new Promise((resolve) => { setTimeout(resolve, 500); });
+  }
+}
+
+if (args.help) {
+  console.log(USAGE);
+} else {
+  const command = { setup: commandSetup, run: commandRun }[positionals[0]];
+  if (!command || positionals.length !== 1 || !args.out) fail(`what to do?\n${USAGE}`, 2);
+  args.jobs ??= args.hostile ? '26' : '22';
+  mkdirSync(args.out, { recursive: true });
+  try {
+    await command();
+    process.exit(0); // the WebSocket provider keeps reconnect timers
+  } catch (error) {
+    fail(error.stack ?? String(error));
+  }
+}
