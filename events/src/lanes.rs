@@ -53,6 +53,8 @@ crate::wire_enum! {
         2 Evicted,
         /// Its time is over.
         3 Expired,
+        /// The node will never take its bytes.
+        4 Rejected,
     }
 }
 
@@ -107,6 +109,8 @@ crate::message! {
         2 leaf: Option<SettlementId>,
         /// Why.
         3 reason: String,
+        /// Whether posting it kept reverting in simulations: then its leaves rest a while before they are planned anew.
+        4 reverted: bool,
     }
 
     /// What a transaction offers for its inclusion, per unit of gas.
