@@ -30,6 +30,7 @@ export async function reader(url) {
 
 export class EvmSender {
   #nonce;
+  #queue = Promise.resolve();
 
   /** Sends from `account`; `clock` mines what was sent. */
   constructor(client, account, clock) {
@@ -47,7 +48,14 @@ export class EvmSender {
   }
 
   /** Sends all and mines until all are in blocks; fails when one reverts. None may depend on another. Returns the receipts. */
-  async send(transactions) {
+  send(transactions) {
+    // One at a time: nonces are counted here.
+    const receipts = this.#queue.then(() => this.#send(transactions));
+    this.#queue = receipts.catch(() => { this.#nonce = undefined; }); // some may be sent: ask the node again
+    return receipts;
+  }
+
+  async #send(transactions) {
     const receipts = [];
     for (let at = 0; at < transactions.length; at += TX_PER_BLOCK) {
       const hashes = [];

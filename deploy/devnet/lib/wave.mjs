@@ -13,11 +13,11 @@ import { actors, provideEscrow } from './world.mjs';
 const UNIT = 10n ** 12n;
 /** Three matches per call: the proof size of more exceeds what one call may weigh. */
 const MATCHES_PER_CALL = 3;
-export const DURATION_MS = 60_000;
+export const DURATION_MS = 180_000;
 /** The pallet takes reports of an execution until its start + duration + this. */
 export const TOLERANCE_MS = 120_000;
-/** Above duration + tolerance, so that windows don't overlap and an execution can be missed on chain; the least for competing jobs. */
-export const INTERVAL_MS = 300_000;
+/** Above duration + tolerance, so that windows don't overlap and an execution can be missed on chain; competing jobs need 300 s. */
+export const INTERVAL_MS = 360_000;
 /** From registration to the first execution: enough for matches and acknowledgements in many blocks. */
 const LEAD_MS = 900_000;
 /** A competing job's execution can be matched this long before its start: the pallet's due delta, less some blocks. */
@@ -174,6 +174,7 @@ export class Wave {
     due.forEach((record) => this.#open.add(record));
     const outputs = due.filter(({ action }) => action === ACTION.output);
     await inParallel(outputs, SUBMISSIONS_AT_ONCE, (record) => this.#submit(record, answerBy));
+    await Promise.all(this.jobs.map((job) => job.provided));
     const reports = due.filter((record) => record.report).map(({ job, slot, report }) => [this.market.report(job.id, report), slot.who]);
     await this.clock.mineAll(reports);
     this.#open.clear();
@@ -206,7 +207,7 @@ export class Wave {
     });
     const answer = await submit({
       relayer: this.relayer, output, limitMs: this.limitMs,
-      // A processor that reported already has nothing to wait for; and neither has one whose window is nearly over.
+      // Near the end of its window a processor reports the settlement id rather than wait for the hash.
       timeLeft: () => this.clock.nowMs < answerBy,
       accepted: () => { this.#provide(job); },
     });
@@ -221,10 +222,10 @@ export class Wave {
     if (job.plan.escrow === 'open' || job.provided) return;
     job.provided = provideEscrow(this.ports, this.world, job.consumer)
       .then(() => this.say('escrow provided', { job: job.plan.index, how: job.plan.escrow === 'late' ? 'opened' : 'topped up' }));
+    job.provided.catch(() => {}); // reported where it is awaited, once the window's outputs are answered
   }
 
   async #cancel(which, step) {
-    await Promise.all(this.jobs.map((job) => job.provided));
     const jobs = this.#live((job) => job.owner && which(job));
     if (jobs.length === 0) return;
     await this.clock.mineAll(jobs.map((job) => [this.chain.api.tx.acurast.deregister(job.number), job.owner]));

@@ -2,7 +2,7 @@
 // protocol says and remembers what it got. It is late, away and forgetful on purpose.
 import { createServer } from 'node:http';
 
-import { settlementId } from '../protocol.mjs';
+import { settlementId } from '../../protocol.mjs';
 
 /**
  * Starts on a free loopback port. Each output is answered with 503 at first, then accepted, and has a transaction hash from the
