@@ -45,10 +45,23 @@ impl fmt::Display for Amount {
     }
 }
 
+/// Why a text is no amount or number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a decimal number below 2^128 in its shortest form, got {0:?}")]
+pub struct DecimalError(String);
+
+/// The number that `text` writes in its only form: "007" and "+7" are refused, so that equal numbers have equal texts.
+pub(crate) fn parse_decimal(text: &str) -> Result<u128, DecimalError> {
+    match text.parse::<u128>() {
+        Ok(number) if number.to_string() == text => Ok(number),
+        Ok(_) | Err(_) => Err(DecimalError(text.chars().take(80).collect())),
+    }
+}
+
 impl std::str::FromStr for Amount {
-    type Err = std::num::ParseIntError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
+    type Err = DecimalError;
+    fn from_str(text: &str) -> Result<Self, DecimalError> {
+        parse_decimal(text).map(Self)
     }
 }
 
@@ -62,10 +75,7 @@ impl crate::wire::Wire for Amount {
     }
     fn read(buf: &mut &[u8]) -> Result<Self, crate::wire::WireError> {
         let text = String::read(buf)?;
-        let invalid = |reason: &str| crate::wire::WireError::Invalid { what: "Amount", reason: format!("{reason}: {text:?}") };
-        // One amount has one form: "007" and "+7" are refused.
-        let amount: Self = text.parse().map_err(|_| invalid("not a decimal number of 128 bits"))?;
-        if amount.to_string() == text { Ok(amount) } else { Err(invalid("not in its shortest form")) }
+        text.parse().map_err(|error: DecimalError| crate::wire::WireError::Invalid { what: "Amount", reason: error.to_string() })
     }
 }
 

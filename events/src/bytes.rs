@@ -8,12 +8,18 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected 0x and {expected} hexadecimal digits, got {got:?}")]
 pub struct HexError {
-    expected: usize,
+    expected: String,
     got: String,
 }
 
+impl HexError {
+    fn new(expected: impl fmt::Display, text: &str) -> Self {
+        Self { expected: expected.to_string(), got: text.chars().take(80).collect() }
+    }
+}
+
 fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
-    let error = || HexError { expected: N.saturating_mul(2), got: text.chars().take(80).collect() };
+    let error = || HexError::new(N.saturating_mul(2), text);
     let mut bytes = [0; N];
     hex::decode_to_slice(text.strip_prefix("0x").ok_or_else(error)?, &mut bytes).map_err(|_| error())?;
     Ok(bytes)
@@ -142,7 +148,7 @@ impl fmt::Debug for Bytes {
 impl std::str::FromStr for Bytes {
     type Err = HexError;
     fn from_str(text: &str) -> Result<Self, HexError> {
-        let error = || HexError { expected: 0, got: text.chars().take(80).collect() };
+        let error = || HexError::new("an even number of", text);
         hex::decode(text.strip_prefix("0x").ok_or_else(error)?).map(Self).map_err(|_| error())
     }
 }

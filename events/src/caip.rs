@@ -51,11 +51,14 @@ caip! {
     AssetId, "CAIP-19", asset;
 }
 
+fn check_namespace(part: &str) -> Result<(), &'static str> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if (3..=8).contains(&part.len()) && part.chars().all(allowed) { Ok(()) } else { Err("a namespace is not 3 to 8 of a-z, 0-9 and -") }
+}
+
 fn chain(text: &str) -> Result<(), &'static str> {
     let (namespace, reference) = text.split_once(':').ok_or("no colon")?;
-    if !(3..=8).contains(&namespace.len()) || !namespace.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
-        return Err("the namespace is not 3 to 8 of a-z, 0-9 and -");
-    }
+    check_namespace(namespace)?;
     if check(reference, 1..=32, "-_") { Ok(()) } else { Err("the reference is not 1 to 32 of A-Z, a-z, 0-9, - and _") }
 }
 
@@ -69,10 +72,16 @@ fn asset(text: &str) -> Result<(), &'static str> {
     let (id, asset) = text.split_once('/').ok_or("no slash")?;
     chain(id)?;
     let (namespace, reference) = asset.split_once(':').ok_or("no colon after the slash")?;
-    if check(namespace, 3..=8, "-") && check(reference, 1..=128, "-.%/") {
+    check_namespace(namespace)?;
+    // A non-fungible asset names its token after a second slash.
+    let (reference, token) = reference.split_once('/').map_or((reference, None), |(reference, token)| (reference, Some(token)));
+    if !check(reference, 1..=128, "-.%") {
+        return Err("the reference is not 1 to 128 of A-Z, a-z, 0-9, -, . and %");
+    }
+    if token.is_none_or(|token| check(token, 1..=78, "-.%")) {
         Ok(())
     } else {
-        Err("namespace or reference out of its alphabet")
+        Err("the token is not 1 to 78 of A-Z, a-z, 0-9, -, . and %")
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The number alone is not unique: every origin chain counts its own jobs.
 
+use crate::amount::parse_decimal;
 use crate::wire::{Wire, WireError, WireType, read_delimited, write_delimited};
 use std::fmt;
 use std::str::FromStr;
@@ -119,8 +120,9 @@ impl MultiOrigin {
         };
         let mut out = vec![tag];
         if let Self::Tezos(bytes) | Self::Ethereum(bytes) = self {
-            // SCALE's compact length in its one-byte mode: at most 36 < 64.
-            out.push(u8::try_from(bytes.len()).unwrap_or(u8::MAX) << 2);
+            // SCALE's compact length in its one-byte mode: `from_parts` lets at most 36 bytes pass, below 64. What was
+            // put together past it ends as 255, which no decoder takes for a one-byte length.
+            out.push(u8::try_from(bytes.len().saturating_mul(4)).unwrap_or(u8::MAX));
         }
         out.extend_from_slice(self.account());
         out
@@ -144,7 +146,7 @@ impl MultiOrigin {
         };
         let length = match name {
             "tezos" | "ethereum" => match take(bytes, 1)? {
-                [compact] if compact & 3 == 0 => usize::from(compact >> 2),
+                [compact] if compact & 3 == 0 => usize::from(compact / 4),
                 other => return Err(JobIdError::Account(format!("compact length {}", hex::encode(other)))),
             },
             "ethereum20" => 20,
@@ -217,7 +219,7 @@ impl FromStr for JobId {
     fn from_str(text: &str) -> Result<Self, JobIdError> {
         let error = || JobIdError::Text(text.chars().take(120).collect());
         let (origin, number) = text.rsplit_once('/').ok_or_else(error)?;
-        Ok(Self { origin: origin.parse()?, number: number.parse().map_err(|_| error())? })
+        Ok(Self { origin: origin.parse()?, number: parse_decimal(number).map_err(|_| error())? })
     }
 }
 

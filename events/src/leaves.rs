@@ -90,9 +90,9 @@ impl std::fmt::Display for JobNumber {
 }
 
 impl std::str::FromStr for JobNumber {
-    type Err = std::num::ParseIntError;
+    type Err = crate::amount::DecimalError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
+        crate::amount::parse_decimal(text).map(Self)
     }
 }
 

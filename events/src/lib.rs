@@ -3,7 +3,12 @@
 //! This crate does no I/O and knows no chain client. Whatever goes on a topic, into a leaf or under a signature is
 //! defined here, once; `docs/protocol.md` is the prose of it. Golden bytes in `tests/golden` guard what was released.
 
+#![deny(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+mod macros;
+
 pub mod amount;
+pub mod attributes;
 pub mod bytes;
 pub mod caip;
 pub mod derived;
@@ -18,7 +23,12 @@ pub mod outputs;
 pub mod partition;
 pub mod record;
 pub mod schedule;
+pub mod schema;
 pub mod source;
 pub mod topics;
 pub mod units;
+pub mod view;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::bytes::{Bytes, EventId, RecordHash, WriterId};
 use crate::ids::{derived_id, sha256};
 use crate::topics::TopicPartition;
 use crate::units::{Sequence, Term, Timestamp};
-use crate::wire::{Message, Schema, Wire, WireError};
+use crate::wire::{Message, WireError};
 
 crate::message! {
     /// A position in a topic: a sequence in an authoritative topic, an offset in an input topic.
@@ -125,16 +125,4 @@ impl Record {
         let input = self.input.as_ref().map_or(EventId(hash.0), |input| input.id);
         derived_id(&input, &self.subject.0, kind, n)
     }
-}
-
-/// The schema of a topic's entries, whose events are of type `E`.
-pub fn entry_schema<E: Wire>(topic: &str) -> String {
-    let mut schema = Schema::default();
-    Entry::register(&mut schema);
-    E::register(&mut schema);
-    // `Record` keeps events as bytes, so that a chain can be checked without knowing them; on the wire they are messages.
-    schema
-        .render()
-        .replace("repeated bytes events = 16;", &format!("repeated {} events = 16;", E::type_name()))
-        .replace("package acurast.v1;", &format!("package acurast.{topic}.v1;"))
 }

@@ -1,14 +1,15 @@
-//! How the types of this crate stand in Protobuf: one definition gives the Rust type, its bytes, its JSON view and its schema.
+//! How the types of this crate stand in Protobuf: the traits of messages, fields and scalars.
 //!
-//! [`message!`](crate::message), [`wire_enum!`](crate::wire_enum) and [`events!`](crate::events) declare types whose fields are our own
-//! newtypes. Encoding is ordinary proto3 (fields in tag order, zero scalars left out), so any Protobuf library reads it
-//! with the schemas in `events/proto`, which are generated from the same definitions. Decoding is strict: an unknown tag
-//! or a missing field is an error, because a reader that skips part of an authoritative record would fold another state.
+//! Encoding is ordinary proto3 (fields in tag order, zero scalars left out), so any Protobuf library reads it with the
+//! schemas in `events/proto`. Decoding is strict: an unknown tag, a missing field or a single field that comes twice is an
+//! error, because a reader that skips or merges part of an authoritative record would fold another state. The macros
+//! that declare types are in `macros.rs`.
 
 use prost::bytes::Buf;
 pub use prost::encoding::WireType;
 use prost::encoding::{decode_key, decode_varint, encode_key, encode_varint};
-use std::collections::BTreeMap;
+
+use crate::schema::Schema;
 
 /// Why bytes are not a value of the expected type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,35 +41,6 @@ pub enum WireError {
 impl From<prost::DecodeError> for WireError {
     fn from(error: prost::DecodeError) -> Self {
         Self::Malformed(error.to_string())
-    }
-}
-
-/// The `.proto` definitions that a set of types needs, by name.
-#[derive(Debug, Default)]
-pub struct Schema {
-    definitions: BTreeMap<String, String>,
-}
-
-impl Schema {
-    /// Adds the definition `name` unless it is there; `body` may add what it refers to.
-    pub fn define(&mut self, name: &str, body: impl FnOnce(&mut Self) -> String) {
-        if !self.definitions.contains_key(name) {
-            self.definitions.insert(name.to_owned(), String::new());
-            let text = body(self);
-            self.definitions.insert(name.to_owned(), text);
-        }
-    }
-
-    /// The `.proto` file of everything defined so far, in alphabetical order, in package `acurast.v1`.
-    pub fn render(&self) -> String {
-        let mut out = String::from(
-            "// Generated from the types of acurast-events; `cargo test -p acurast-events` checks it.\nsyntax = \"proto3\";\npackage acurast.v1;\n",
-        );
-        for text in self.definitions.values() {
-            out.push('\n');
-            out.push_str(text);
-        }
-        out
     }
 }
 
@@ -124,6 +96,16 @@ pub trait Occurs: Sized {
     fn finish(read: Self::Read, field: &'static str) -> Result<Self, WireError>;
 }
 
+/// Takes the only occurrence of a field. Libraries differ in what a second one means (the last wins, or messages merge),
+/// so that two readers would see two values: refused.
+fn take_once<T: Wire>(read: &mut Option<T>, wire_type: WireType, buf: &mut &[u8]) -> Result<(), WireError> {
+    if read.is_some() {
+        return Err(WireError::Malformed(format!("a field of type {} comes twice", T::type_name())));
+    }
+    *read = Some(read_one(wire_type, buf)?);
+    Ok(())
+}
+
 fn read_one<T: Wire>(wire_type: WireType, buf: &mut &[u8]) -> Result<T, WireError> {
     if wire_type != T::WIRE_TYPE {
         return Err(WireError::Malformed(format!("{} has wire type {wire_type:?}", T::type_name())));
@@ -147,8 +129,7 @@ impl<T: Wire> Occurs for T {
         }
     }
     fn take(read: &mut Self::Read, wire_type: WireType, buf: &mut &[u8]) -> Result<(), WireError> {
-        *read = Some(read_one(wire_type, buf)?);
-        Ok(())
+        take_once(read, wire_type, buf)
     }
     fn finish(read: Self::Read, field: &'static str) -> Result<Self, WireError> {
         read.map_or_else(|| T::absent(field), Ok)
@@ -171,8 +152,7 @@ impl<T: Wire> Occurs for Option<T> {
         }
     }
     fn take(read: &mut Self::Read, wire_type: WireType, buf: &mut &[u8]) -> Result<(), WireError> {
-        *read = Some(read_one(wire_type, buf)?);
-        Ok(())
+        take_once(read, wire_type, buf)
     }
     fn finish(read: Self::Read, _field: &'static str) -> Result<Self, WireError> {
         Ok(read)
@@ -320,192 +300,4 @@ impl Wire for String {
     fn absent(_field: &'static str) -> Result<Self, WireError> {
         Ok(Self::new())
     }
-}
-
-/// Implements [`Wire`] for a type that is a string on the wire, through `Display` and `FromStr`.
-#[macro_export]
-macro_rules! wire_as_string {
-    ($name:ident) => {
-        impl $crate::wire::Wire for $name {
-            const WIRE_TYPE: $crate::wire::WireType = $crate::wire::WireType::LengthDelimited;
-            fn type_name() -> String {
-                "string".into()
-            }
-            fn write(&self, out: &mut Vec<u8>) {
-                $crate::wire::write_delimited(self.to_string().as_bytes(), out);
-            }
-            fn read(buf: &mut &[u8]) -> Result<Self, $crate::wire::WireError> {
-                <String as $crate::wire::Wire>::read(buf)?
-                    .parse()
-                    .map_err(|error| $crate::wire::WireError::Invalid { what: stringify!($name), reason: format!("{error}") })
-            }
-        }
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <String as serde::Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-
-/// Declares a Protobuf message: `struct Name { tag field: Type, … }` with tags ascending.
-#[macro_export]
-macro_rules! message {
-    ($( $(#[$meta:meta])* pub struct $name:ident { $( $(#[$field_meta:meta])* $tag:literal $field:ident: $type:ty, )* } )*) => { $(
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        pub struct $name { $( $(#[$field_meta])* pub $field: $type, )* }
-
-        impl $crate::wire::Message for $name {
-            fn encode(&self) -> Vec<u8> {
-                #[allow(unused_mut)]
-                let mut out = Vec::new();
-                $( $crate::wire::Occurs::put(&self.$field, $tag, &mut out); )*
-                out
-            }
-            fn decode(bytes: &[u8]) -> Result<Self, $crate::wire::WireError> {
-                #[allow(unused_mut)]
-                let mut buf = bytes;
-                $( let mut $field = <$type as $crate::wire::Occurs>::Read::default(); )*
-                while let Some((tag, _wire_type)) = $crate::wire::next_key(&mut buf)? {
-                    match tag {
-                        $( $tag => <$type as $crate::wire::Occurs>::take(&mut $field, _wire_type, &mut buf)?, )*
-                        tag => return Err($crate::wire::WireError::UnknownField { message: stringify!($name), tag }),
-                    }
-                }
-                Ok(Self { $( $field: <$type as $crate::wire::Occurs>::finish($field, concat!(stringify!($name), ".", stringify!($field)))?, )* })
-            }
-        }
-
-        impl $crate::wire::Wire for $name {
-            const WIRE_TYPE: $crate::wire::WireType = $crate::wire::WireType::LengthDelimited;
-            fn type_name() -> String { stringify!($name).into() }
-            fn write(&self, out: &mut Vec<u8>) {
-                $crate::wire::write_delimited(&$crate::wire::Message::encode(self), out);
-            }
-            fn read(buf: &mut &[u8]) -> Result<Self, $crate::wire::WireError> {
-                <Self as $crate::wire::Message>::decode($crate::wire::read_delimited(buf)?)
-            }
-            fn register(schema: &mut $crate::wire::Schema) {
-                schema.define(stringify!($name), |_schema| {
-                    #[allow(unused_mut)]
-                    let mut text = String::from(concat!("message ", stringify!($name), " {\n"));
-                    $(
-                        <$type as $crate::wire::Occurs>::register_type(_schema);
-                        text.push_str(&format!("  {}{} {} = {};\n", <$type as $crate::wire::Occurs>::LABEL,
-                            <$type as $crate::wire::Occurs>::field_type(), stringify!($field), $tag));
-                    )*
-                    text.push_str("}\n");
-                    text
-                });
-            }
-        }
-    )* };
-}
-
-/// Declares a closed set of names: a Protobuf enum whose zero is `UNSPECIFIED` and never valid, and a snake_case string in JSON.
-#[macro_export]
-macro_rules! wire_enum {
-    ($( $(#[$meta:meta])* pub enum $name:ident { $( $(#[$variant_meta:meta])* $tag:literal $variant:ident, )* } )*) => { $(
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name { $( $(#[$variant_meta])* $variant = $tag, )* }
-
-        impl $crate::wire::Wire for $name {
-            const WIRE_TYPE: $crate::wire::WireType = $crate::wire::WireType::Varint;
-            fn type_name() -> String { stringify!($name).into() }
-            fn write(&self, out: &mut Vec<u8>) { $crate::wire::write_varint(*self as u64, out); }
-            fn read(buf: &mut &[u8]) -> Result<Self, $crate::wire::WireError> {
-                match $crate::wire::read_varint(buf)? {
-                    $( $tag => Ok(Self::$variant), )*
-                    other => Err($crate::wire::WireError::Invalid { what: stringify!($name), reason: other.to_string() }),
-                }
-            }
-            fn register(schema: &mut $crate::wire::Schema) {
-                schema.define(stringify!($name), |_| {
-                    let mut text = String::from(concat!("enum ", stringify!($name), " {\n  ", stringify!($name), "_UNSPECIFIED = 0;\n"));
-                    $( text.push_str(concat!("  ", stringify!($name), "_", stringify!($variant), " = ", stringify!($tag), ";\n")); )*
-                    text.push_str("}\n");
-                    text
-                });
-            }
-        }
-    )* };
-}
-
-/// Declares the events of one topic: an enum whose variants carry the message of the same name, a `oneof` in Protobuf.
-#[macro_export]
-macro_rules! events {
-    ($(#[$meta:meta])* pub enum $name:ident { $( $tag:literal $variant:ident, )* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name { $(
-            #[doc = concat!("See [`", stringify!($variant), "`].")]
-            $variant($variant),
-        )* }
-
-        impl $name {
-            /// The event's name as subscribers see it.
-            pub fn name(&self) -> &'static str {
-                match self { $( Self::$variant(_) => stringify!($variant), )* }
-            }
-            /// The event's number within its topic; the `kind` of derived event ids.
-            pub fn kind(&self) -> u16 {
-                match self { $( Self::$variant(_) => $tag, )* }
-            }
-        }
-
-        $( impl From<$variant> for $name { fn from(event: $variant) -> Self { Self::$variant(event) } } )*
-
-        impl $crate::wire::Message for $name {
-            fn encode(&self) -> Vec<u8> {
-                let mut out = Vec::new();
-                match self { $( Self::$variant(event) => $crate::wire::Occurs::put(event, $tag, &mut out), )* }
-                out
-            }
-            fn decode(bytes: &[u8]) -> Result<Self, $crate::wire::WireError> {
-                let mut buf = bytes;
-                let Some((tag, wire_type)) = $crate::wire::next_key(&mut buf)? else {
-                    return Err($crate::wire::WireError::Missing(stringify!($name)));
-                };
-                if wire_type != $crate::wire::WireType::LengthDelimited {
-                    return Err($crate::wire::WireError::Malformed(format!("{} has wire type {wire_type:?}", stringify!($name))));
-                }
-                let event = match tag {
-                    $( $tag => Self::$variant($crate::wire::Wire::read(&mut buf)?), )*
-                    tag => return Err($crate::wire::WireError::UnknownField { message: stringify!($name), tag }),
-                };
-                if buf.is_empty() { Ok(event) } else { Err($crate::wire::WireError::Malformed("two events in one".into())) }
-            }
-        }
-
-        impl $crate::wire::Wire for $name {
-            const WIRE_TYPE: $crate::wire::WireType = $crate::wire::WireType::LengthDelimited;
-            fn type_name() -> String { stringify!($name).into() }
-            fn write(&self, out: &mut Vec<u8>) {
-                $crate::wire::write_delimited(&$crate::wire::Message::encode(self), out);
-            }
-            fn read(buf: &mut &[u8]) -> Result<Self, $crate::wire::WireError> {
-                <Self as $crate::wire::Message>::decode($crate::wire::read_delimited(buf)?)
-            }
-            fn register(schema: &mut $crate::wire::Schema) {
-                schema.define(stringify!($name), |schema| {
-                    let mut text = String::from(concat!("message ", stringify!($name), " {\n  oneof event {\n"));
-                    $(
-                        <$variant as $crate::wire::Wire>::register(schema);
-                        text.push_str(concat!("    ", stringify!($variant), " e", stringify!($tag), " = ", stringify!($tag), ";\n"));
-                    )*
-                    text.push_str("  }\n}\n");
-                    text
-                });
-            }
-        }
-    };
 }
