@@ -1,0 +1,87 @@
+//! A decision before it has a place in the chain, and the log entries that are made of claims and records.
+
+use crate::frontier::{Frontier, Owner};
+use crate::log::{Attribute, NewRecord};
+use acurast_events::bytes::{Bytes, RecordHash};
+use acurast_events::record::{Claim, Entry, InputRef, Record};
+use acurast_events::topics::TopicPartition;
+use acurast_events::units::Timestamp;
+use acurast_events::wire::Message;
+
+/// All events that one input causes for one subject, not yet written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The record's key in the topic: chain, owner_key or lane.
+    pub key: Vec<u8>,
+    /// The stamp that the decision was made with, from [`PartitionWriter::stamp`](crate::PartitionWriter::stamp).
+    pub at: Timestamp,
+    /// The input that is answered.
+    pub input: Option<InputRef>,
+    /// The job, account or lane that the events belong to.
+    pub subject: Bytes,
+    /// W3C trace context, for tracing only.
+    pub traceparent: Option<String>,
+    /// The events, encoded as the topic's event type.
+    pub events: Vec<Bytes>,
+}
+
+/// A draft in its place: what is appended, and what must be read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) entry: NewRecord,
+    pub(crate) hash: RecordHash,
+}
+
+/// Chains `draft` after `frontier`, which then stands after it (but for its offset, which the log gives).
+pub(crate) fn place(draft: Draft, at: &TopicPartition, owner: Owner, frontier: &mut Frontier) -> Placed {
+    let record = Record {
+        term: owner.term,
+        writer: owner.writer,
+        sequence: frontier.next_sequence,
+        previous: frontier.hash,
+        at: draft.at,
+        input: draft.input,
+        subject: draft.subject,
+        traceparent: draft.traceparent,
+        events: draft.events,
+    };
+    let mut attributes = envelope(at, owner, "Record");
+    attributes.push(text("ce_sequence", record.sequence.to_string()));
+    attributes.push(text("ce_previous", record.previous.to_string()));
+    if let Some(traceparent) = &record.traceparent {
+        attributes.push(text("ce_traceparent", traceparent.clone()));
+    }
+    let (sequence, stamp) = (record.sequence, record.at);
+    let entry = Entry::Record(record.clone());
+    let value = entry.encode();
+    let hash = record.hash(at, &value);
+    attributes.push(text("ce_id", hash.to_string()));
+    frontier.next_sequence = sequence.next();
+    frontier.hash = hash;
+    frontier.at = stamp;
+    Placed { entry: NewRecord { key: draft.key, value, attributes }, hash }
+}
+
+/// The log entry that claims a partition for `owner`.
+pub(crate) fn claim(at: &TopicPartition, owner: Owner, now: Timestamp) -> NewRecord {
+    let mut attributes = envelope(at, owner, "Claim");
+    attributes.push(text("ce_id", owner.writer.to_string()));
+    let value = Entry::Claim(Claim { term: owner.term, writer: owner.writer, at: now }).encode();
+    NewRecord { key: Vec::new(), value, attributes }
+}
+
+/// CloudEvents 1.0, Kafka binary binding (PROTOCOL §8). The id follows: the record's hash, or the claim's writer.
+fn envelope(at: &TopicPartition, owner: Owner, kind: &str) -> Vec<Attribute> {
+    vec![
+        text("ce_specversion", "1.0".into()),
+        text("ce_type", format!("{}.{kind}", at.topic)),
+        text("ce_source", format!("/{}/{}", at.topic, at.partition)),
+        text("content-type", "application/protobuf".into()),
+        text("ce_term", owner.term.to_string()),
+        text("ce_writer", owner.writer.to_string()),
+    ]
+}
+
+fn text(name: &str, value: String) -> Attribute {
+    Attribute { name: name.into(), value: value.into_bytes() }
+}
