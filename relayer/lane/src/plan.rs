@@ -1,0 +1,253 @@
+//! What an open slot needs next: nothing, its bytes again, or a transaction that replaces them (R5).
+//!
+//! A replacement keeps the slot and its purpose; it may leave items out and never adds any. With no item left it is a
+//! no-op, which the operator pays for. Nothing here changes anything.
+
+use crate::decide::Context;
+use crate::fee::{self, FeeCap, FeeDecision, FeeQuestion};
+use crate::input::{CallKey, SignRequest};
+use crate::lane::Lane;
+use crate::state::{Attempt, FulfillmentStage, RootStage, SlotState};
+use acurast_adapter_api::{LaneView, Observation, SendOutcome, Simulation};
+use acurast_events::amount::Amount;
+use acurast_events::bytes::{SettlementId, TxHash};
+use acurast_events::lanes::{AttemptEnd, AttemptPrepared, Purpose};
+use acurast_events::units::{Gas, Millis, Slot, Timestamp};
+
+/// A simulation is good for this many block times.
+const SIMULATION_BLOCKS_MAX: u64 = 4;
+/// At least this long it is good, however quick the chain.
+const SIMULATION_AGE_MIN: Millis = Millis(3_000);
+
+/// What an open slot needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Nothing now.
+    Nothing,
+    /// This attempt's bytes.
+    Send(TxHash),
+    /// To know what fewer items would use.
+    Simulate(CallKey),
+    /// Another transaction.
+    Sign(SignRequest),
+}
+
+impl Lane {
+    /// Plans one open slot.
+    pub(crate) fn plan_slot(&self, context: Context<'_>, view: &LaneView, slot: Slot) -> Plan {
+        let Some(state) = self.state.slots.get(&slot).filter(|_| self.in_flight(slot, view)) else {
+            return Plan::Nothing;
+        };
+        let Some(last) = state.attempts.last() else { return Plan::Nothing };
+        let resend = state.live().next_back().unwrap_or(last);
+        let full = state.attempts.len() >= usize::try_from(context.policy.attempts_max).unwrap_or(usize::MAX);
+        let broke = matches!(self.sent_outcome(resend), Some(SendOutcome::InsufficientFunds));
+        let again = |plan: FeeDecision| match plan {
+            FeeDecision::Rebroadcast if self.may_send(view, &resend.prepared) => Plan::Send(resend.prepared.tx),
+            FeeDecision::Rebroadcast | FeeDecision::Hold | FeeDecision::Replace(_) | FeeDecision::Cancel => Plan::Nothing,
+        };
+        if self.state.head.quarantine.is_some() || full || broke {
+            let due = self.since_send(context, resend).is_none_or(|since| since >= context.policy.fee.rebroadcast_after);
+            return again(if due { FeeDecision::Rebroadcast } else { FeeDecision::Hold });
+        }
+        let staying = self.staying(context, view, state, &last.prepared);
+        // Twice at most: with what may stay, then without what can't pay for the next step.
+        match self.replace(context, view, slot, state, staying.clone()) {
+            Step::Plan(plan) => plan,
+            Step::Decided(FeeDecision::Cancel) => {
+                let paying = self.paying(context, view, state, &staying);
+                match self.replace(context, view, slot, state, paying) {
+                    Step::Plan(plan) => plan,
+                    Step::Decided(decision) => again(decision),
+                }
+            }
+            Step::Decided(decision) => again(decision),
+        }
+    }
+
+    /// The replacement of a slot by a transaction with `items`, if the fee policy wants one.
+    fn replace(&self, context: Context<'_>, view: &LaneView, slot: Slot, state: &SlotState, items: Vec<SettlementId>) -> Step {
+        let (Some(last), Ok(attempt)) = (state.attempts.last(), u32::try_from(state.attempts.len())) else {
+            return Step::Plan(Plan::Nothing);
+        };
+        let mut call = if items.is_empty() { no_op() } else { call_of(&last.prepared, items) };
+        let same = call == call_of(&last.prepared, last.prepared.items.clone());
+        let gas = if same {
+            last.prepared.fee.gas_limit
+        } else if call.purpose == Purpose::NoOp {
+            context.caps.noop_gas
+        } else {
+            match self.simulated(context, &call) {
+                Some(Simulation::Executes { gas_limit, .. }) => *gas_limit,
+                Some(Simulation::Reverts { .. }) => {
+                    call = no_op();
+                    context.caps.noop_gas
+                }
+                None => return Step::Plan(Plan::Simulate(call)),
+            }
+        };
+        let question = self.fee_question(context, view, slot, state, &call, gas, !same);
+        let fee = match fee::decide(&context.policy.fee, &question) {
+            FeeDecision::Replace(fee) => fee,
+            decision => return Step::Decided(decision),
+        };
+        // After an eviction the ladder may come by a step that was signed before: those bytes serve.
+        let twin = state
+            .attempts
+            .iter()
+            .map(|attempt| &attempt.prepared)
+            .find(|before| before.fee == fee && before.purpose == call.purpose && before.items == call.items);
+        Step::Plan(match twin {
+            None => Plan::Sign(SignRequest { slot, attempt, call, fee }),
+            Some(twin) if self.may_send(view, twin) && self.resend_due(context, twin) => Plan::Send(twin.tx),
+            Some(_) => Plan::Nothing,
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call of one pure question; a struct would only repeat FeeQuestion")]
+    fn fee_question(
+        &self,
+        context: Context<'_>,
+        view: &LaneView,
+        slot: Slot,
+        state: &SlotState,
+        call: &CallKey,
+        gas_limit: Gas,
+        shrunk: bool,
+    ) -> FeeQuestion {
+        let newest = state.live().next_back().or(state.attempts.last());
+        // Refused as too low: some pool holds an earlier one, evicted elsewhere. The step counts from the highest of all.
+        let underpriced = newest.is_some_and(|newest| self.sent_outcome(newest) == Some(&SendOutcome::FeeTooLow));
+        FeeQuestion {
+            market: view.market,
+            gas_limit,
+            last: state.highest_bid(underpriced),
+            items: self.item_cap(call, gas_limit),
+            urgent: shrunk || underpriced,
+            turn: !self.state.slots.keys().any(|earlier| *earlier < slot && self.in_flight(*earlier, view)),
+            others_wait: self.others_wait(context, view, slot),
+            since_attempt: state.attempts.last().map_or(Millis(0), |last| context.now.since(last.at)),
+            since_send: newest.and_then(|newest| self.since_send(context, newest)),
+            replacement_permille_min: context.caps.replacement_permille_min,
+        }
+    }
+
+    /// The items of the last attempt that may still be sent. None, for an output past its `not_after`, and none at all
+    /// when the node keeps rejecting what this slot holds.
+    fn staying(&self, context: Context<'_>, view: &LaneView, state: &SlotState, last: &AttemptPrepared) -> Vec<SettlementId> {
+        let rejected = state.attempts.iter().filter(|attempt| attempt.ended == Some(AttemptEnd::Rejected)).count();
+        if u32::try_from(rejected).is_ok_and(|rejected| rejected < context.policy.rejections_max.max(1)) {
+            last.items.iter().filter(|id| self.alive(view, last, id)).copied().collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// The items whose caps reach the next step of the ladder.
+    fn paying(&self, context: Context<'_>, view: &LaneView, state: &SlotState, items: &[SettlementId]) -> Vec<SettlementId> {
+        let policy = &context.policy.fee;
+        let least = match state.highest_bid(false) {
+            Some(last) => fee::least_replacement(policy, &last, context.caps.replacement_permille_min),
+            None => FeeCap { max_fee: view.market.base_fee, priority: Amount::ZERO },
+        };
+        let pays = |id: &&SettlementId| {
+            self.state.fulfillments.get(id).is_some_and(|item| {
+                item.intent.caps.max_fee_per_gas >= least.max_fee && item.intent.caps.max_priority_fee >= least.priority
+            })
+        };
+        let paying: Vec<_> = items.iter().filter(pays).copied().collect();
+        // All of them by their prices, and still too dear: the reservations bind, for the batch as a whole.
+        if paying.len() == items.len() { Vec::new() } else { paying }
+    }
+
+    /// Whether an item of this attempt may still be sent, by the destination's own clock.
+    fn alive(&self, view: &LaneView, attempt: &AttemptPrepared, id: &SettlementId) -> bool {
+        let not_after = match attempt.purpose {
+            // A root serves as long as one of its leaves does.
+            Purpose::Root => attempt.batch.and_then(|batch| self.state.roots.get(&batch)).map(|root| root.statement.locked_until),
+            Purpose::Fulfill => self.state.fulfillments.get(id).map(|item| item.intent.not_after),
+            Purpose::NoOp => None,
+        };
+        not_after.is_some_and(|not_after| not_after > view.head.timestamp)
+    }
+
+    /// Whether these bytes may be sent: nothing is, after a `not_after` (PROTOCOL §5).
+    pub(crate) fn may_send(&self, view: &LaneView, attempt: &AttemptPrepared) -> bool {
+        attempt.items.iter().all(|id| self.alive(view, attempt, id))
+    }
+
+    /// The tightest cap of a call's items: what their accounts allow, and what their reservations cover if the whole gas
+    /// limit is used; nothing for a call that the operator alone pays for.
+    pub(crate) fn item_cap(&self, call: &CallKey, gas_limit: Gas) -> Option<FeeCap> {
+        if call.purpose != Purpose::Fulfill {
+            return None;
+        }
+        let items = call.items.iter().filter_map(|id| self.state.fulfillments.get(id)).map(|item| &item.intent);
+        let reserved = items.clone().map(|intent| intent.reserved.0).min().unwrap_or(0);
+        let together = reserved.saturating_mul(call.items.len() as u128).checked_div(u128::from(gas_limit.0)).unwrap_or(u128::MAX);
+        let cap = FeeCap { max_fee: Amount(together), priority: Amount(together) };
+        Some(
+            items.fold(cap, |cap, intent| cap.and(FeeCap { max_fee: intent.caps.max_fee_per_gas, priority: intent.caps.max_priority_fee })),
+        )
+    }
+
+    /// A simulation's result, while it is good.
+    pub(crate) fn simulated(&self, context: Context<'_>, call: &CallKey) -> Option<&Simulation> {
+        let age_max = context.caps.block_time.0.saturating_mul(SIMULATION_BLOCKS_MAX).max(SIMULATION_AGE_MIN.0);
+        let (at, result) = self.volatile.simulations.get(call)?;
+        (context.now.since(*at).0 <= age_max).then_some(result)
+    }
+
+    /// Whether something can't go on before this slot is mined.
+    fn others_wait(&self, context: Context<'_>, view: &LaneView, slot: Slot) -> bool {
+        self.state.slots.keys().any(|later| *later > slot && self.in_flight(*later, view))
+            || self.state.roots.values().any(|root| root.stage == RootStage::Ready)
+            || self.index.queue.values().any(|id| self.sendable(context, view, id))
+    }
+
+    /// Whether a waiting output could go into a new transaction now.
+    pub(crate) fn sendable(&self, context: Context<'_>, view: &LaneView, id: &SettlementId) -> bool {
+        let Some(item) = self.state.fulfillments.get(id).filter(|item| item.stage == FulfillmentStage::Waiting) else {
+            return false;
+        };
+        let caps = &item.intent.caps;
+        let cap = FeeCap { max_fee: caps.max_fee_per_gas, priority: caps.max_priority_fee };
+        !self.too_late(context.policy, view, item.intent.not_after)
+            && fee::first_bid(&context.policy.fee, &view.market, Some(cap), Gas(0)).is_some()
+            && self.state.leaf_of(&item.intent).is_some_and(|leaf| self.state.standing_root(leaf).is_some())
+    }
+
+    fn sent_outcome(&self, attempt: &Attempt) -> Option<&SendOutcome> {
+        self.volatile.watches.get(&attempt.prepared.tx)?.sent.as_ref().map(|(_, outcome)| outcome)
+    }
+
+    /// Time since the bytes were sent; long ago when they are to be sent again at once, nothing when they never were.
+    fn since_send(&self, context: Context<'_>, attempt: &Attempt) -> Option<Millis> {
+        let watch = self.volatile.watches.get(&attempt.prepared.tx)?;
+        let (sent_at, outcome) = watch.sent.as_ref()?;
+        let since = context.now.since(*sent_at);
+        let seen_missing = |(at, seen): &(Timestamp, Observation)| *seen == Observation::NotFound && at > sent_at;
+        let doubtful = matches!(outcome, SendOutcome::Indeterminate(_)) || watch.observed.as_ref().is_some_and(seen_missing);
+        let overdue = watch.missing || (doubtful && since >= context.caps.block_time);
+        Some(if overdue { since.max(context.policy.fee.rebroadcast_after) } else { since })
+    }
+
+    fn resend_due(&self, context: Context<'_>, attempt: &AttemptPrepared) -> bool {
+        let sent = self.volatile.watches.get(&attempt.tx).and_then(|watch| watch.sent.as_ref());
+        sent.is_none_or(|(at, _)| context.now.since(*at) >= context.policy.fee.rebroadcast_after)
+    }
+}
+
+/// A plan, or the decision that led to none.
+enum Step {
+    Plan(Plan),
+    Decided(FeeDecision),
+}
+
+pub(crate) fn no_op() -> CallKey {
+    CallKey { purpose: Purpose::NoOp, batch: None, items: Vec::new() }
+}
+
+fn call_of(attempt: &AttemptPrepared, items: Vec<SettlementId>) -> CallKey {
+    CallKey { purpose: attempt.purpose, batch: attempt.batch, items }
+}
