@@ -267,6 +267,8 @@ crate::message! {
         3 execution: Execution,
         /// Why.
         4 reason: WaitReason,
+        /// What the account has to have free for it to go on; zero where that is not known.
+        5 needs: Amount,
     }
 
     /// Intent: prove this assignment on its destination. All of the leaf but its bit, which the lane allots.
@@ -387,6 +389,8 @@ crate::message! {
         7 reputation: Option<BetaReputation>,
         /// At which block.
         8 block: BlockRef,
+        /// The pallet's running index after the report.
+        9 next_index: Execution,
     }
 
     /// Our count of the pallet's report index differs from storage: an alarm, and storage wins.
