@@ -19,13 +19,7 @@ contract AcurastSettlement is Delivery {
     /// @param threshold_ how many of them have to
     /// @param ringSize_ roots that a lane may have locked at once
     /// @param closeDelay_ seconds between close request or expiry and refund, 1 to one year
-    constructor(
-        address admin_,
-        address[] memory attesters_,
-        uint8 threshold_,
-        uint32 ringSize_,
-        uint64 closeDelay_
-    )
+    constructor(address admin_, address[] memory attesters_, uint8 threshold_, uint32 ringSize_, uint64 closeDelay_)
         EIP712("Acurast Settlement", "1")
         Access(admin_)
         Escrow(closeDelay_)

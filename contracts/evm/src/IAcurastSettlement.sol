@@ -216,8 +216,6 @@ interface IAcurastSettlement {
     error EmptyRoot();
     /// @notice The ring slot holds `held`, which is locked until `lockedUntil` (ms), or isn't older than the new one.
     error RingSlotLocked(uint64 batch, uint64 held, uint64 lockedUntil);
-    /// @notice Gas price or base fee exceed what a ring slot can record.
-    error PriceTooLarge();
     /// @notice A batch of no items.
     error EmptyBatch();
     /// @notice Item `index`: the lane of the batch isn't the caller's.

@@ -172,6 +172,18 @@ contract AccessTest is SettlementTest {
         _refused(three, 2, 4, 60);
     }
 
+    function test_nobody_is_no_admin_no_relayer_and_no_target() public {
+        address[] memory three = settlement.attesters();
+        vm.expectRevert(IAcurastSettlement.ZeroAddress.selector);
+        new AcurastSettlement(address(0), three, 2, RING, CLOSE_DELAY);
+        vm.expectRevert(IAcurastSettlement.ZeroAddress.selector);
+        vm.prank(ADMIN);
+        settlement.grantRelayer(address(0), 9);
+        vm.expectRevert(IAcurastSettlement.ZeroAddress.selector);
+        vm.prank(address(0));
+        settlement.bindTarget(address(0), OWNER_KEY);
+    }
+
     function _refused(address[] memory attesters, uint8 threshold, uint32 ringSize, uint64 closeDelay) private {
         vm.expectRevert(IAcurastSettlement.InvalidDeployment.selector);
         new AcurastSettlement(ADMIN, attesters, threshold, ringSize, closeDelay);

@@ -37,9 +37,8 @@ contract DeliveryTest is SettlementTest {
         vm.assertTrue(settlement.isSettled(_all[0].bit + 2), "execution 12 is bit 2");
         vm.assertFalse(settlement.isSettled(_all[0].bit), "no other execution is");
         vm.assertFalse(settlement.isFailed(_all[0].bit + 2), "nor failed");
-        (uint256 count_, uint256 itemsAmount, uint256 shares) = abi.decode(
-            nth(logs, IAcurastSettlement.Charged.selector, 0).data, (uint256, uint256, uint256)
-        );
+        (uint256 count_, uint256 itemsAmount, uint256 shares) =
+            abi.decode(nth(logs, IAcurastSettlement.Charged.selector, 0).data, (uint256, uint256, uint256));
         vm.assertEq(count_, 1, "one item");
         vm.assertTrue(itemsAmount > 0 && shares > 0, "charge and root share");
         vm.assertEq(balanceOf(_id), 1 ether - itemsAmount - shares, "the account paid both");
@@ -83,12 +82,10 @@ contract DeliveryTest is SettlementTest {
         batch[2] = itemOf(LANE, _all, 2, 10, "x");
         Vm.Log[] memory logs = fulfill(batch);
         vm.assertEq(count(logs, IAcurastSettlement.Charged.selector), 2, "once per account");
-        (uint256 first,,) = abi.decode(
-            nth(logs, IAcurastSettlement.Charged.selector, 0).data, (uint256, uint256, uint256)
-        );
-        (uint256 second,,) = abi.decode(
-            nth(logs, IAcurastSettlement.Charged.selector, 1).data, (uint256, uint256, uint256)
-        );
+        (uint256 first,,) =
+            abi.decode(nth(logs, IAcurastSettlement.Charged.selector, 0).data, (uint256, uint256, uint256));
+        (uint256 second,,) =
+            abi.decode(nth(logs, IAcurastSettlement.Charged.selector, 1).data, (uint256, uint256, uint256));
         vm.assertEq(first, 2, "two items of the first account");
         vm.assertEq(second, 1, "one of the second");
         assertSolvent();
@@ -100,11 +97,9 @@ contract DeliveryTest is SettlementTest {
         bytes32 id = open(address(_other), caps, 1 ether);
         IAcurastSettlement.Assignment[] memory all = list(assignmentFor(id, 1));
         post(LANE + 1, all);
-        Vm.Log[] memory logs =
-            fulfill(items(itemOf(LANE + 1, all, 0, 10, "x"), itemOf(LANE + 1, all, 0, 11, "x")));
-        (, uint256 itemsAmount,) = abi.decode(
-            nth(logs, IAcurastSettlement.Charged.selector, 0).data, (uint256, uint256, uint256)
-        );
+        Vm.Log[] memory logs = fulfill(items(itemOf(LANE + 1, all, 0, 10, "x"), itemOf(LANE + 1, all, 0, 11, "x")));
+        (, uint256 itemsAmount,) =
+            abi.decode(nth(logs, IAcurastSettlement.Charged.selector, 0).data, (uint256, uint256, uint256));
         vm.assertEq(itemsAmount, 2_000, "two executions at their cap");
         assertSolvent();
     }
@@ -237,15 +232,16 @@ contract DeliveryTest is SettlementTest {
 
     function test_a_signer_key_is_compared_in_all_its_bytes_and_other_key_types_are_refused() public {
         IAcurastSettlement.Assignment[] memory all = new IAcurastSettlement.Assignment[](4);
-        for (uint128 i = 0; i < 4; ++i) all[i] = assignmentFor(_id, i);
+        for (uint128 i = 0; i < 4; ++i) {
+            all[i] = assignmentFor(_id, i);
+        }
         all[0].signerKey = bytes32(uint256(all[0].signerKey) | (1 << 255));
         all[1].signerKey = bytes32(0);
         all[2].keyType = 1;
         all[3].executions = type(uint64).max;
         post(LANE + 1, all);
         _refusedAlone(
-            itemOf(LANE + 1, all, 0, 10, "x"),
-            abi.encodeWithSelector(IAcurastSettlement.InvalidSignature.selector, 0)
+            itemOf(LANE + 1, all, 0, 10, "x"), abi.encodeWithSelector(IAcurastSettlement.InvalidSignature.selector, 0)
         );
         IAcurastSettlement.Item memory zero = itemOf(LANE + 1, all, 1, 10, "x");
         zero.signature = new bytes(65);
@@ -268,7 +264,9 @@ contract DeliveryTest is SettlementTest {
         vm.assertFalse(done, "reverted");
         vm.assertEq(
             keccak256(answer),
-            keccak256(abi.encodeWithSelector(IAcurastSettlement.NotEnoughGas.selector, 0, 300_000 * uint256(64) / 63 + 5_000)),
+            keccak256(
+                abi.encodeWithSelector(IAcurastSettlement.NotEnoughGas.selector, 0, 300_000 * uint256(64) / 63 + 5_000)
+            ),
             "for want of gas"
         );
         vm.assertFalse(settlement.isSettled(_all[0].bit), "nothing stands");
@@ -337,9 +335,7 @@ contract DeliveryTest is SettlementTest {
         vm.warp(START);
         vm.prank(OPENER);
         settlement.revoke(id, all[0].assignmentId);
-        vm.expectRevert(
-            abi.encodeWithSelector(IAcurastSettlement.RevokedAssignment.selector, all[0].assignmentId)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IAcurastSettlement.RevokedAssignment.selector, all[0].assignmentId));
         settlement.redeliver(item);
     }
 

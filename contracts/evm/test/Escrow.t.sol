@@ -25,9 +25,7 @@ contract EscrowTest is SettlementTest {
         settlement.bindTarget(address(_consumer), OWNER_KEY);
         vm.assertEq(settlement.ownerKeyOf(address(_consumer)), OWNER_KEY, "bound by its owner");
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IAcurastSettlement.TargetAlreadyBound.selector, address(_consumer), OWNER_KEY
-            )
+            abi.encodeWithSelector(IAcurastSettlement.TargetAlreadyBound.selector, address(_consumer), OWNER_KEY)
         );
         vm.prank(OPENER);
         settlement.bindTarget(address(_consumer), keccak256("another"));
@@ -64,8 +62,7 @@ contract EscrowTest is SettlementTest {
         bindAs(address(_consumer), OWNER_KEY);
         uint64 expiry = uint64(block.timestamp + 30 days);
         vm.prank(OPENER);
-        bytes32 id =
-            settlement.openEscrow{value: 3 ether}(address(_consumer), OWNER_KEY, defaultCaps(), expiry, "salt");
+        bytes32 id = settlement.openEscrow{value: 3 ether}(address(_consumer), OWNER_KEY, defaultCaps(), expiry, "salt");
         vm.assertEq(
             id,
             keccak256(
@@ -96,8 +93,7 @@ contract EscrowTest is SettlementTest {
     function test_a_consumer_contract_opens_and_closes_its_own_account() public {
         vm.startPrank(OPENER, OPENER);
         _consumer.bind(OWNER_KEY);
-        bytes32 id =
-            _consumer.openEscrow{value: 1 ether}(OWNER_KEY, defaultCaps(), uint64(block.timestamp + 1 days), 0);
+        bytes32 id = _consumer.openEscrow{value: 1 ether}(OWNER_KEY, defaultCaps(), uint64(block.timestamp + 1 days), 0);
         (address opener, address target,,,,,,) = settlement.account(id);
         vm.assertEq(opener, address(_consumer), "opener is the target");
         vm.assertEq(target, address(_consumer), "target");
@@ -193,9 +189,7 @@ contract EscrowTest is SettlementTest {
         bytes32 id = open(address(_consumer));
         (,,,, uint64 expiry,,,) = settlement.account(id);
         vm.warp(expiry + CLOSE_DELAY - 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(IAcurastSettlement.NotRefundable.selector, id, expiry + CLOSE_DELAY)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IAcurastSettlement.NotRefundable.selector, id, expiry + CLOSE_DELAY));
         settlement.refund(id);
         // A late request can't put the end off.
         vm.prank(OPENER);
@@ -214,11 +208,24 @@ contract EscrowTest is SettlementTest {
             address(refusing), OWNER_KEY, defaultCaps(), uint64(block.timestamp + 1), 0
         );
         vm.warp(block.timestamp + 1 + CLOSE_DELAY);
-        vm.expectRevert(
-            abi.encodeWithSelector(IAcurastSettlement.PaymentRefused.selector, address(refusing), 1 ether)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IAcurastSettlement.PaymentRefused.selector, address(refusing), 1 ether));
         settlement.refund(id);
         vm.assertEq(balanceOf(id), 1 ether, "nothing is lost");
+    }
+
+    function test_a_balance_stays_within_128_bits() public {
+        bytes32 id = open(address(_consumer));
+        uint256 most = type(uint128).max - 1 ether;
+        vm.deal(STRANGER, most + 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(IAcurastSettlement.AmountTooLarge.selector, uint256(type(uint128).max) + 1)
+        );
+        vm.prank(STRANGER);
+        settlement.topUp{value: most + 1}(id);
+        vm.prank(STRANGER);
+        settlement.topUp{value: most}(id);
+        vm.assertEq(balanceOf(id), type(uint128).max, "the most that fits");
+        assertSolvent();
     }
 
     function test_only_the_opener_revokes_an_assignment() public {

@@ -62,9 +62,8 @@ contract HostileTest is SettlementTest {
         IAcurastSettlement.Assignment[] memory all = list(assignmentFor(id, 1));
         post(LANE, all);
         Vm.Log[] memory logs = fulfill(items(itemOf(LANE, all, 0, 10, "x")));
-        (, uint256 itemsAmount,) = abi.decode(
-            nth(logs, IAcurastSettlement.Charged.selector, 0).data, (uint256, uint256, uint256)
-        );
+        (, uint256 itemsAmount,) =
+            abi.decode(nth(logs, IAcurastSettlement.Charged.selector, 0).data, (uint256, uint256, uint256));
         vm.assertEq(itemsAmount, 0.0001 ether, "the cap");
         assertSolvent();
     }

@@ -40,7 +40,9 @@ contract RootsTest is SettlementTest {
         _refused(root, otherRoot, abi.encodeWithSelector(IAcurastSettlement.InvalidAttestation.selector, 0));
 
         bytes[] memory three = new bytes[](3);
-        for (uint256 i = 0; i < 3; ++i) three[i] = signed(attesterKeys[i], structHash);
+        for (uint256 i = 0; i < 3; ++i) {
+            three[i] = signed(attesterKeys[i], structHash);
+        }
         vm.prank(RELAYER, RELAYER);
         settlement.postRoot(root, three);
         (bytes32 held,,,,,,,) = settlement.rootOf(LANE);
@@ -101,9 +103,8 @@ contract RootsTest is SettlementTest {
         uint64 lockedUntil = _all[0].notAfter;
         IAcurastSettlement.Root memory next = rootFor(LANE + 1 + RING, _all);
         bytes[] memory signatures = quorumFor(this.rootHash(next));
-        bytes memory refusal = abi.encodeWithSelector(
-            IAcurastSettlement.RingSlotLocked.selector, next.batch, LANE + 1, lockedUntil
-        );
+        bytes memory refusal =
+            abi.encodeWithSelector(IAcurastSettlement.RingSlotLocked.selector, next.batch, LANE + 1, lockedUntil);
         _refused(next, signatures, refusal);
         vm.warp(lockedUntil / 1000);
         _refused(next, signatures, refusal);
@@ -117,9 +118,7 @@ contract RootsTest is SettlementTest {
         _refused(
             earlier,
             quorumFor(this.rootHash(earlier)),
-            abi.encodeWithSelector(
-                IAcurastSettlement.RingSlotLocked.selector, earlier.batch, next.batch, lockedUntil
-            )
+            abi.encodeWithSelector(IAcurastSettlement.RingSlotLocked.selector, earlier.batch, next.batch, lockedUntil)
         );
     }
 
@@ -127,7 +126,9 @@ contract RootsTest is SettlementTest {
         address second = address(0x2222);
         vm.prank(ADMIN);
         settlement.grantRelayer(second, 8);
-        for (uint64 i = 0; i < RING; ++i) post(LANE + i, _all);
+        for (uint64 i = 0; i < RING; ++i) {
+            post(LANE + i, _all);
+        }
         uint64 other = uint64(8) << 48;
         IAcurastSettlement.Root memory root = rootFor(other, _all);
         bytes[] memory signatures = quorumFor(this.rootHash(root));
@@ -170,12 +171,16 @@ contract RootsTest is SettlementTest {
         uint256 n = uint256(leaves) % 24 + 1;
         vm.txGasPrice(uint256(price) % 90 gwei + 1 gwei);
         IAcurastSettlement.Assignment[] memory all = new IAcurastSettlement.Assignment[](n);
-        for (uint128 i = 0; i < n; ++i) all[i] = assignmentFor(_id, i);
+        for (uint128 i = 0; i < n; ++i) {
+            all[i] = assignmentFor(_id, i);
+        }
         IAcurastSettlement.Caps memory caps = defaultCaps();
         caps.maxPriorityFee = 100 gwei;
         caps.maxFeePerGas = 200 gwei;
         bytes32 id = open(address(new Consumer(settlement)), caps, 10 ether);
-        for (uint256 i = 0; i < n; ++i) all[i].escrowId = id;
+        for (uint256 i = 0; i < n; ++i) {
+            all[i].escrowId = id;
+        }
         post(LANE, all);
         (,,, uint64 gas, uint128 paidPrice,,,) = settlement.rootOf(LANE);
         vm.assertEq(paidPrice, tx.gasprice, "price");
@@ -222,9 +227,7 @@ contract RootsTest is SettlementTest {
         vm.prank(RELAYER, RELAYER);
         settlement.chargeRoot(LANE, _all[0], new bytes32[](0));
         vm.assertTrue(settlement.isSettled(_all[0].bit + _all[0].executions), "the leaf's last bit records it");
-        vm.expectRevert(
-            abi.encodeWithSelector(IAcurastSettlement.RootShareAlreadyPaid.selector, _all[0].assignmentId)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IAcurastSettlement.RootShareAlreadyPaid.selector, _all[0].assignmentId));
         vm.prank(RELAYER, RELAYER);
         settlement.chargeRoot(LANE, _all[0], new bytes32[](0));
         // Neither by a delivery, nor under another root.
@@ -255,9 +258,7 @@ contract RootsTest is SettlementTest {
         vm.stopPrank();
         vm.prank(OPENER);
         settlement.revoke(_id, all[2].assignmentId);
-        vm.expectRevert(
-            abi.encodeWithSelector(IAcurastSettlement.RevokedAssignment.selector, all[2].assignmentId)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IAcurastSettlement.RevokedAssignment.selector, all[2].assignmentId));
         vm.prank(RELAYER, RELAYER);
         settlement.chargeRoot(LANE, all[2], proofOf(nodes, 2));
         uint64 moment = refundableAt(poor);

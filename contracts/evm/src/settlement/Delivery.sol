@@ -182,9 +182,9 @@ abstract contract Delivery is Escrow, Roots {
         if (refundableAt == 0) return _skip(item, SKIP_ESCROW_TOO_SMALL);
         if (block.timestamp >= refundableAt) return _skip(item, SKIP_REFUNDABLE);
         Caps storage caps = entry.caps;
-        if (
-            block.basefee > caps.maxFeePerGas || item.payload.length > caps.maxPayload || caps.modes & MODE_CALL == 0
-        ) return _skip(item, SKIP_CAPS);
+        if (block.basefee > caps.maxFeePerGas || item.payload.length > caps.maxPayload || caps.modes & MODE_CALL == 0) {
+            return _skip(item, SKIP_CAPS);
+        }
 
         place = _payerPlace(escrowId, batch);
         Payer memory payer = batch.payers[place - 1];
@@ -249,7 +249,8 @@ abstract contract Delivery is Escrow, Roots {
             scattered := or(scattered, or(lt(proof.offset, start), gt(add(proof.offset, shl(5, proof.length)), end)))
             scattered := or(scattered, or(lt(payload.offset, start), gt(add(payload.offset, payload.length), end)))
             scattered := or(
-                scattered, or(lt(signature.offset, start), gt(add(signature.offset, signature.length), end))
+                scattered,
+                or(lt(signature.offset, start), gt(add(signature.offset, signature.length), end))
             )
         }
         if (scattered) revert ScatteredCalldata(index);

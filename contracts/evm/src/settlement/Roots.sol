@@ -62,19 +62,16 @@ abstract contract Roots is Access, EIP712 {
         if (root.root == bytes32(0) || root.leaves == 0) revert EmptyRoot();
         RingSlot storage slot = _slot(root.batch);
         // Newer than what the slot held: a root that had its time can't come back.
-        if (
-            slot.leaves != 0
-                && (root.batch <= slot.batch || block.timestamp * 1000 <= slot.lockedUntil)
-        ) revert RingSlotLocked(root.batch, slot.batch, slot.lockedUntil);
-        if (tx.gasprice > type(uint128).max || block.basefee > type(uint128).max) revert PriceTooLarge();
+        if (slot.leaves != 0 && (root.batch <= slot.batch || block.timestamp * 1000 <= slot.lockedUntil)) {
+            revert RingSlotLocked(root.batch, slot.batch, slot.lockedUntil);
+        }
         _requireQuorum(Hashes.root(root), signatures);
 
         slot.root = root.root;
+        // A price that doesn't fit into 128 bits can't be paid by any account; cut off, it would only charge less.
         slot.price = uint128(tx.gasprice);
         slot.baseFee = uint128(block.basefee);
-        emit RootPosted(
-            root.batch, root.root, root.leaves, root.lockedUntil, root.sourceBlock, root.sourceBlockHash
-        );
+        emit RootPosted(root.batch, root.root, root.leaves, root.lockedUntil, root.sourceBlock, root.sourceBlockHash);
         _writeMeta(slot, root, 0);
 
         uint256 tokens = GasMeter.tokens(0, msg.data.length);
@@ -113,16 +110,17 @@ abstract contract Roots is Access, EIP712 {
     {
         RingSlot storage slot = _slot(batch);
         if (slot.batch != batch) return (0, 0, 0, 0, 0, 0, 0, false);
-        return (
-            slot.root,
-            slot.leaves,
-            slot.lockedUntil,
-            slot.gas,
-            slot.price,
-            slot.baseFee,
-            slot.paidShares,
-            slot.revoked
-        );
+        return
+            (
+                slot.root,
+                slot.leaves,
+                slot.lockedUntil,
+                slot.gas,
+                slot.price,
+                slot.baseFee,
+                slot.paidShares,
+                slot.revoked
+            );
     }
 
     /// @inheritdoc IAcurastSettlement

@@ -31,7 +31,9 @@ abstract contract SettlementTest {
         vm.fee(1 gwei);
         vm.txGasPrice(2 gwei);
         address[] memory attesters = new address[](3);
-        for (uint256 i = 0; i < 3; ++i) attesters[i] = vm.addr(attesterKeys[i]);
+        for (uint256 i = 0; i < 3; ++i) {
+            attesters[i] = vm.addr(attesterKeys[i]);
+        }
         settlement = new AcurastSettlement(ADMIN, attesters, 2, RING, CLOSE_DELAY);
         vm.prank(ADMIN);
         settlement.grantRelayer(RELAYER, 7);
@@ -113,7 +115,9 @@ abstract contract SettlementTest {
     /// @dev Nodes of the tree of sorted pairs, as OpenZeppelin's standard tree lays them out: node 0 is the root.
     function treeOf(IAcurastSettlement.Assignment[] memory all) internal view returns (bytes32[] memory nodes) {
         nodes = new bytes32[](2 * all.length - 1);
-        for (uint256 i = 0; i < all.length; ++i) nodes[nodes.length - 1 - i] = this.leafOf(all[i]);
+        for (uint256 i = 0; i < all.length; ++i) {
+            nodes[nodes.length - 1 - i] = this.leafOf(all[i]);
+        }
         for (uint256 i = all.length - 1; i > 0; --i) {
             (bytes32 a, bytes32 b) = (nodes[2 * i - 1], nodes[2 * i]);
             nodes[i - 1] = a < b ? keccak256(abi.encode(a, b)) : keccak256(abi.encode(b, a));
@@ -122,7 +126,9 @@ abstract contract SettlementTest {
 
     function proofOf(bytes32[] memory nodes, uint256 index) internal pure returns (bytes32[] memory proof) {
         uint256 depth = 0;
-        for (uint256 node = nodes.length - 1 - index; node > 0; node = (node - 1) / 2) ++depth;
+        for (uint256 node = nodes.length - 1 - index; node > 0; node = (node - 1) / 2) {
+            ++depth;
+        }
         proof = new bytes32[](depth);
         depth = 0;
         for (uint256 node = nodes.length - 1 - index; node > 0; node = (node - 1) / 2) {
@@ -241,7 +247,9 @@ abstract contract SettlementTest {
     /// @dev What the contract holds is what it owes: the balances of all accounts and the relayer's credit.
     function assertSolvent() internal view {
         uint256 owed = settlement.creditOf(RELAYER);
-        for (uint256 i = 0; i < escrowIds.length; ++i) owed += balanceOf(escrowIds[i]);
+        for (uint256 i = 0; i < escrowIds.length; ++i) {
+            owed += balanceOf(escrowIds[i]);
+        }
         vm.assertEq(address(settlement).balance, owed, "balance = accounts + credits");
     }
 }
