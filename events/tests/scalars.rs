@@ -26,7 +26,7 @@ proptest! {
         prop_assert_eq!(Amount(a).checked_add(Amount(b)), a.checked_add(b).map(Amount));
         prop_assert_eq!(Amount(a).checked_sub(Amount(b)), a.checked_sub(b).map(Amount));
         prop_assert_eq!(Amount(a).checked_mul(count), a.checked_mul(count).map(Amount));
-        prop_assert_eq!(Amount(a).saturating_sub(Amount(b)), Amount(if a > b { a - b } else { 0 }));
+        prop_assert_eq!(Amount(a).saturating_sub(Amount(b)), Amount(a.max(b) - b));
         prop_assert_eq!(Amount::checked_sum([Amount(a), Amount(b)]), a.checked_add(b).map(Amount));
     }
 

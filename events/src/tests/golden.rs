@@ -31,16 +31,19 @@ pub(super) struct Golden {
     /// What this version writes.
     pub(super) forms: Vec<(&'static str, Vec<u8>)>,
     /// The bytes decoded and encoded again, and their JSON view.
-    pub(super) reread: fn(&[u8]) -> Result<(Vec<u8>, Value), WireError>,
+    pub(super) reread: fn(&[u8]) -> Reread,
 }
 
-fn reread<T: Message + Serialize>(bytes: &[u8]) -> Result<(Vec<u8>, Value), WireError> {
+/// Bytes encoded again, with the JSON view of what they say.
+type Reread = Result<(Vec<u8>, Value), WireError>;
+
+fn reread<T: Message + Serialize>(bytes: &[u8]) -> Reread {
     let value = T::decode(bytes)?;
     Ok((value.encode(), serde_json::to_value(&value).unwrap()))
 }
 
 /// Like [`reread`], but with the events of a record shown as what they are.
-fn reread_entry<E: Message + Serialize>(bytes: &[u8]) -> Result<(Vec<u8>, Value), WireError> {
+fn reread_entry<E: Message + Serialize>(bytes: &[u8]) -> Reread {
     let entry = Entry::decode(bytes)?;
     Ok((entry.encode(), serde_json::to_value(EntryView::<E>::from(&entry)).unwrap()))
 }
