@@ -47,6 +47,22 @@ impl Topic {
         }
     }
 
+    /// The topic of a full name; nothing when it is none of this relayer.
+    ///
+    /// The name of a source topic writes its chain's colon as `-`; of several readings the shortest namespace is taken.
+    pub fn parse(prefix: &str, full: &str) -> Option<Self> {
+        let middle = full.strip_prefix(prefix)?.strip_suffix(".v1")?;
+        let fixed = [Self::Jobs, Self::Lanes, Self::Outputs, Self::Control, Self::Receipts, Self::Reputation, Self::DeadLetters, Self::Checkpoints];
+        if let Some(topic) = fixed.into_iter().find(|topic| topic.name(prefix).as_str() == full) {
+            return Some(topic);
+        }
+        let chain = middle.strip_prefix("source.")?;
+        chain.match_indices('-').find_map(|(at, _)| {
+            let (namespace, reference) = (chain.get(..at)?, chain.get(at.checked_add(1)?..)?);
+            format!("{namespace}:{reference}").parse().ok().map(Self::Source)
+        })
+    }
+
     /// The full name, such as `acurast.jobs.v1`; the colon of a chain is written `-`.
     pub fn name(&self, prefix: &str) -> TopicName {
         let middle = match self {
@@ -104,5 +120,22 @@ pub struct TopicPartition {
 impl fmt::Display for TopicPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_comes_back_from_its_full_name() {
+        let topics = [Topic::Jobs, Topic::DeadLetters, Topic::Source(ChainId::evm(1)), Topic::Source("polkadot:4b5f95eefedf0d0fb514339edc24d2d4".parse().unwrap())];
+        for topic in topics {
+            assert_eq!(Topic::parse("a.b.", topic.name("a.b.").as_str()), Some(topic));
+        }
+        assert_eq!(Topic::parse("a.", "b.jobs.v1"), None);
+        assert_eq!(Topic::parse("a.", "a.other.v1"), None);
+        assert_eq!(Topic::parse("a.", "a.source..v1"), None);
     }
 }
