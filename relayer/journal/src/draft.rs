@@ -2,6 +2,7 @@
 
 use crate::frontier::{Frontier, Owner};
 use crate::log::{Attribute, NewRecord};
+use acurast_events::attributes::{claim_attributes, record_attributes};
 use acurast_events::bytes::{Bytes, RecordHash};
 use acurast_events::record::{Claim, Entry, InputRef, Record};
 use acurast_events::topics::TopicPartition;
@@ -45,17 +46,10 @@ pub(crate) fn place(draft: Draft, at: &TopicPartition, owner: Owner, frontier: &
         traceparent: draft.traceparent,
         events: draft.events,
     };
-    let mut attributes = envelope(at, owner, "Record");
-    attributes.push(text("ce_sequence", record.sequence.to_string()));
-    attributes.push(text("ce_previous", record.previous.to_string()));
-    if let Some(traceparent) = &record.traceparent {
-        attributes.push(text("ce_traceparent", traceparent.clone()));
-    }
     let (sequence, stamp) = (record.sequence, record.at);
-    let entry = Entry::Record(record.clone());
-    let value = entry.encode();
+    let value = Entry::Record(record.clone()).encode();
     let hash = record.hash(at, &value);
-    attributes.push(text("ce_id", hash.to_string()));
+    let attributes = texts(record_attributes(at, &record, &hash));
     frontier.next_sequence = sequence.next();
     frontier.hash = hash;
     frontier.at = stamp;
@@ -64,24 +58,11 @@ pub(crate) fn place(draft: Draft, at: &TopicPartition, owner: Owner, frontier: &
 
 /// The log entry that claims a partition for `owner`.
 pub(crate) fn claim(at: &TopicPartition, owner: Owner, now: Timestamp) -> NewRecord {
-    let mut attributes = envelope(at, owner, "Claim");
-    attributes.push(text("ce_id", owner.writer.to_string()));
-    let value = Entry::Claim(Claim { term: owner.term, writer: owner.writer, at: now }).encode();
-    NewRecord { key: Vec::new(), value, attributes }
+    let claim = Claim { term: owner.term, writer: owner.writer, at: now };
+    let attributes = texts(claim_attributes(at, &claim));
+    NewRecord { key: Vec::new(), value: Entry::Claim(claim).encode(), attributes }
 }
 
-/// CloudEvents 1.0, Kafka binary binding (PROTOCOL §8). The id follows: the record's hash, or the claim's writer.
-fn envelope(at: &TopicPartition, owner: Owner, kind: &str) -> Vec<Attribute> {
-    vec![
-        text("ce_specversion", "1.0".into()),
-        text("ce_type", format!("{}.{kind}", at.topic)),
-        text("ce_source", format!("/{}/{}", at.topic, at.partition)),
-        text("content-type", "application/protobuf".into()),
-        text("ce_term", owner.term.to_string()),
-        text("ce_writer", owner.writer.to_string()),
-    ]
-}
-
-fn text(name: &str, value: String) -> Attribute {
-    Attribute { name: name.into(), value: value.into_bytes() }
+fn texts(attributes: Vec<(String, String)>) -> Vec<Attribute> {
+    attributes.into_iter().map(|(name, value)| Attribute { name, value: value.into_bytes() }).collect()
 }

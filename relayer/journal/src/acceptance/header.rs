@@ -58,9 +58,18 @@ impl Fields {
     fn read(mut body: &[u8], frozen: u32) -> Result<Self, WireError> {
         let buf = &mut body;
         let mut fields = Self::default();
+        let mut seen = [false; 5];
         while let Some((tag, wire_type)) = next_key(buf)? {
+            if tag > frozen {
+                skip(wire_type, buf)?;
+                continue;
+            }
+            // As everywhere in these messages: libraries differ in what a second occurrence means, so there is none.
+            let again = usize::try_from(tag).ok().and_then(|tag| seen.get_mut(tag)).is_none_or(|seen| std::mem::replace(seen, true));
+            if again {
+                return Err(WireError::Malformed(format!("field {tag} comes twice")));
+            }
             match (tag, wire_type) {
-                (tag, wire_type) if tag > frozen => skip(wire_type, buf)?,
                 (1, WireType::Varint) => fields.term = Term::read(buf)?,
                 (2, WireType::LengthDelimited) => fields.writer = Some(WriterId::read(buf)?),
                 (3, WireType::Varint) => fields.sequence = Sequence::read(buf)?,
