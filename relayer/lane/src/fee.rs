@@ -152,3 +152,134 @@ fn restart(policy: &FeePolicy, question: &FeeQuestion) -> FeeDecision {
         None => FeeDecision::Hold,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const GWEI: u128 = 1_000_000_000;
+
+    fn question(market: FeeMarket, last: Option<FeeBid>, items: Option<FeeCap>) -> FeeQuestion {
+        FeeQuestion {
+            market,
+            gas_limit: Gas(100_000),
+            last,
+            items,
+            urgent: false,
+            turn: true,
+            others_wait: false,
+            since_attempt: Millis(u64::MAX),
+            since_send: Some(Millis(u64::MAX)),
+            replacement_permille_min: 1_125,
+        }
+    }
+
+    fn market(base: u128, priority: u128) -> FeeMarket {
+        FeeMarket { base_fee: Amount(base * GWEI), priority_fee: Amount(priority * GWEI) }
+    }
+
+    fn markets() -> impl Strategy<Value = FeeMarket> {
+        (0u128..2_000 * GWEI, 0u128..100 * GWEI)
+            .prop_map(|(base, priority)| FeeMarket { base_fee: Amount(base), priority_fee: Amount(priority) })
+    }
+
+    fn caps() -> impl Strategy<Value = Option<FeeCap>> {
+        let cap = (0u128..3_000 * GWEI, 0u128..200 * GWEI);
+        prop::option::of(cap.prop_map(|(max_fee, priority)| FeeCap { max_fee: Amount(max_fee), priority: Amount(priority) }))
+    }
+
+    #[test]
+    fn at_its_items_cap_a_slot_waits_alone_and_makes_room_for_others() {
+        let items = Some(FeeCap { max_fee: Amount(22 * GWEI), priority: Amount(2 * GWEI) });
+        let policy = FeePolicy::default();
+        let first = first_bid(&policy, &market(10, 2), items, Gas(100_000)).unwrap();
+        let mut question = question(market(10, 2), Some(first), items);
+        assert_eq!(decide(&policy, &question), FeeDecision::Rebroadcast);
+        question.others_wait = true;
+        assert_eq!(decide(&policy, &question), FeeDecision::Cancel);
+    }
+
+    #[test]
+    fn at_the_operators_cap_the_same_bytes_are_sent_again() {
+        let policy = FeePolicy { max_fee_cap: Amount(22 * GWEI), ..FeePolicy::default() };
+        let first = first_bid(&policy, &market(10, 2), None, Gas(100_000)).unwrap();
+        let mut question = question(market(10, 2), Some(first), None);
+        question.others_wait = true;
+        assert_eq!(decide(&policy, &question), FeeDecision::Rebroadcast);
+        question.since_send = Some(Millis(0));
+        assert_eq!(decide(&policy, &question), FeeDecision::Hold);
+    }
+
+    #[test]
+    fn no_slot_is_taken_at_a_price_that_can_not_be_mined() {
+        let policy = FeePolicy { max_fee_cap: Amount(9 * GWEI), ..FeePolicy::default() };
+        assert_eq!(first_bid(&policy, &market(10, 2), None, Gas(1)), None);
+        assert!(first_bid(&policy, &market(9, 2), None, Gas(1)).is_some());
+    }
+
+    #[test]
+    fn after_an_eviction_the_ladder_starts_at_the_market() {
+        let policy = FeePolicy::default();
+        let FeeDecision::Replace(bid) = decide(&policy, &question(market(10, 2), None, None)) else { panic!("no bid") };
+        assert_eq!((bid.max_fee_per_gas, bid.max_priority_fee), (Amount(22 * GWEI), Amount(2 * GWEI)));
+    }
+
+    proptest! {
+        /// Walks a ladder through changing markets: each bid replaces the one before by the chain's rule and stays under
+        /// every cap of its own moment.
+        #[test]
+        fn bids_rise_within_a_slot_and_never_pass_a_cap(steps in prop::collection::vec((markets(), any::<bool>(), any::<bool>()), 1..30), items in caps()) {
+            let policy = FeePolicy::default();
+            let mut last: Option<FeeBid> = None;
+            for (market, evicted, urgent) in steps {
+                let known = last.clone().filter(|_| !evicted);
+                let mut question = question(market, known.clone(), items);
+                question.urgent = urgent;
+                if let FeeDecision::Replace(bid) = decide(&policy, &question) {
+                    let cap = items.map_or(operator_cap(&policy, &market), |items| operator_cap(&policy, &market).and(items));
+                    prop_assert!(cap.allows(&bid), "{bid:?} over {cap:?}");
+                    prop_assert!(bid.max_priority_fee <= bid.max_fee_per_gas);
+                    if let Some(before) = known {
+                        prop_assert!(bid.max_fee_per_gas.0 * 1_000 >= before.max_fee_per_gas.0 * 1_125);
+                        prop_assert!(bid.max_priority_fee.0 * 1_000 >= before.max_priority_fee.0 * 1_125);
+                    }
+                    last = Some(bid);
+                }
+            }
+        }
+
+        /// Whatever the market does, a slot whose turn it is never waits longer than the longer of the two intervals.
+        #[test]
+        fn a_slot_makes_progress_within_a_bounded_number_of_ticks(market in markets(), last in (1u128..3_000 * GWEI, 1u128..200 * GWEI), items in caps(), others in any::<bool>(), tick in 1u64..20_000) {
+            let policy = FeePolicy::default();
+            let fee = FeeBid { max_fee_per_gas: Amount(last.0), max_priority_fee: Amount(last.1.min(last.0)), gas_limit: Gas(1) };
+            let ticks_max = policy.bump_after.0.max(policy.rebroadcast_after.0) / tick + 1;
+            let progressed = (0..=ticks_max).any(|n| {
+                let mut question = question(market, Some(fee.clone()), items);
+                question.others_wait = others;
+                question.since_attempt = Millis(n * tick);
+                question.since_send = Some(Millis(n * tick));
+                decide(&policy, &question) != FeeDecision::Hold
+            });
+            prop_assert!(progressed);
+        }
+
+        /// With room under the caps, bumping reaches any price that the market may ask for, in logarithmically many steps.
+        #[test]
+        fn a_ladder_reaches_the_market(start in 1u128..10, target in 10u128..200) {
+            let policy = FeePolicy::default();
+            let mut bid = first_bid(&policy, &market(start, 1), None, Gas(1)).unwrap();
+            let mut steps = 0;
+            while bid.max_fee_per_gas < estimate(&policy, &market(target, 2)).max_fee {
+                match decide(&policy, &question(market(target, 2), Some(bid.clone()), None)) {
+                    FeeDecision::Replace(next) => bid = next,
+                    other => prop_assert!(false, "{other:?}"),
+                }
+                steps += 1;
+                prop_assert!(steps <= 3);
+            }
+        }
+    }
+}
