@@ -9,7 +9,7 @@ import protobuf from 'protobufjs';
 import { bytes, hex, recordHash } from '../protocol.mjs';
 
 /** The value of an authoritative entry, events as bytes: the chain of records is checked without knowing what they mean. */
-const ENVELOPE = protobuf.parse(`
+export const ENVELOPE = protobuf.parse(`
   syntax = "proto3";
   message Position { string topic = 1; uint32 partition = 2; uint64 position = 3; bytes id = 4; }
   message Claim { uint64 term = 1; bytes writer = 2; uint64 at = 3; }
@@ -17,7 +17,7 @@ const ENVELOPE = protobuf.parse(`
     uint64 term = 1; bytes writer = 2; uint64 sequence = 3; bytes previous = 4; uint64 at = 5; Position input = 6;
     bytes subject = 7; string traceparent = 8; repeated bytes events = 16;
   }
-  message Entry { oneof entry { Claim claim = 1; Record record = 2; } }
+  message Entry { oneof event { Claim claim = 1; Record record = 2; } }
 `, { keepCase: true }).root.lookupType('Entry');
 
 const ZERO_HASH = `0x${'00'.repeat(32)}`;

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import protobuf from 'protobufjs';
 
-import { eventTypes, familyOf, readJournal } from '../lib/journal.mjs';
+import { ENVELOPE, eventTypes, familyOf, readJournal } from '../lib/journal.mjs';
 import { bytes, hex, recordHash } from '../protocol.mjs';
 
 const TOPIC = 'acurast.jobs.v1';
@@ -119,4 +119,35 @@ test('events are decoded by the published schemas and handed to the visitor', as
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+const EVENTS = new URL('../../../events/', import.meta.url);
+
+test('the published schemas have the envelope that this reader assumes', () => {
+  const fieldsOf = (type) => Object.fromEntries(type.fieldsArray.map(({ id, type: of, repeated, name }) => [id, [name, ['events', 'input'].includes(name) ? 'bytes or message' : of, repeated]]));
+  for (const family of ['source', 'jobs', 'lanes']) {
+    const { root } = protobuf.parse(readFileSync(new URL(`proto/${family}.proto`, EVENTS), 'utf8'), { keepCase: true });
+    const published = root.lookupType(`acurast.${family}.v1.Entry`);
+    for (const [name, assumed] of [['Claim', ENVELOPE.fields.claim], ['Record', ENVELOPE.fields.record]]) {
+      assert.deepEqual(fieldsOf(root.lookupType(`acurast.${family}.v1.${name}`)), fieldsOf(assumed.resolve().resolvedType), `${family}.${name}`);
+      assert.equal(published.fields[name.toLowerCase()].id, assumed.id);
+    }
+  }
+});
+
+test('every golden event decodes by its published schema to the event that it is', () => {
+  const types = eventTypes(new URL('proto', EVENTS).pathname);
+  let decoded = 0;
+  for (const family of ['source', 'jobs', 'lanes']) {
+    for (const file of readdirSync(new URL(`tests/golden/${family}`, EVENTS)).filter((name) => name.endsWith('.hex'))) {
+      const name = file.replace('.hex', '');
+      const type = ['Claim', 'Record'].includes(name) ? ENVELOPE : types.get(family);
+      for (const line of readFileSync(new URL(`tests/golden/${family}/${file}`, EVENTS), 'utf8').trim().split('\n')) {
+        const event = type.decode(bytes(line.split(' ').at(-1)));
+        assert.equal(event.event.replaceAll('_', ''), name.toLowerCase(), `${family}/${file}`);
+        decoded += 1;
+      }
+    }
+  }
+  assert.ok(decoded > 30, `${decoded} golden events`);
 });
