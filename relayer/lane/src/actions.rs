@@ -36,7 +36,7 @@ impl Lane {
             actions.push(Action::View);
         }
         if let Some(view) = self.fresh_view(caps, now) {
-            self.unsent(view, &mut actions);
+            self.unsent(context, view, &mut actions);
             self.watch(context, view, &mut actions)?;
             self.ask(&mut actions);
             self.slots_work(context, view, &mut actions)?;
@@ -79,7 +79,7 @@ impl Lane {
     }
 
     /// Every attempt that may be mined is sent once after a start, oldest first (R1).
-    fn unsent(&self, view: &LaneView, actions: &mut Vec<Action>) {
+    fn unsent(&self, context: Context<'_>, view: &LaneView, actions: &mut Vec<Action>) {
         for (slot, state) in &self.state.slots {
             if !self.in_flight(*slot, view) {
                 continue;
@@ -87,7 +87,7 @@ impl Lane {
             for attempt in state.live().map(|attempt| &attempt.prepared) {
                 let watch = self.volatile.watches.get(&attempt.tx);
                 let due = watch.is_none_or(|watch| watch.sent.is_none() || watch.missing);
-                if due && self.may_send(view, attempt) {
+                if due && self.may_send(context, view, attempt) {
                     actions.push(Action::Broadcast { tx: attempt.tx, bytes: attempt.bytes.clone() });
                 }
             }

@@ -45,7 +45,8 @@ impl Lane {
         }
         match (&self.volatile.draft, self.draft_request(context, &view)) {
             (Some(_), Some(request)) => Next::Sign(request),
-            (Some(draft), None) if self.simulated(context, draft).is_none() => Next::Simulate(draft.clone()),
+            // A result that reverted made its draft go: a draft that has one was picked again after a pause.
+            (Some(draft), None) if self.simulated_draft(context).is_none() => Next::Simulate(draft.clone()),
             (Some(_) | None, _) => Next::Nothing,
         }
     }

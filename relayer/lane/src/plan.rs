@@ -43,7 +43,7 @@ impl Lane {
         let full = state.attempts.len() >= usize::try_from(context.policy.attempts_max).unwrap_or(usize::MAX);
         let broke = matches!(self.sent_outcome(resend), Some(SendOutcome::InsufficientFunds));
         let again = |plan: FeeDecision| match plan {
-            FeeDecision::Rebroadcast if self.may_send(view, &resend.prepared) => Plan::Send(resend.prepared.tx),
+            FeeDecision::Rebroadcast if self.may_send(context, view, &resend.prepared) => Plan::Send(resend.prepared.tx),
             FeeDecision::Rebroadcast | FeeDecision::Hold | FeeDecision::Replace(_) | FeeDecision::Cancel => Plan::Nothing,
         };
         if self.state.head.quarantine.is_some() || full || broke {
@@ -61,6 +61,11 @@ impl Lane {
                     Step::Decided(decision) => again(decision),
                 }
             }
+            // The node will never take the last bytes, and dearer ones don't fit the caps: the slot must not stay a hole.
+            Step::Decided(_) if last.ended == Some(AttemptEnd::Rejected) => match self.replace(context, view, slot, state, Vec::new()) {
+                Step::Plan(plan) => plan,
+                Step::Decided(_) => Plan::Nothing,
+            },
             Step::Decided(decision) => again(decision),
         }
     }
@@ -99,7 +104,7 @@ impl Lane {
             .find(|before| before.fee == fee && before.purpose == call.purpose && before.items == call.items);
         Step::Plan(match twin {
             None => Plan::Sign(SignRequest { slot, attempt, call, fee }),
-            Some(twin) if self.may_send(view, twin) && self.resend_due(context, twin) => Plan::Send(twin.tx),
+            Some(twin) if self.may_send(context, view, twin) && self.resend_due(context, twin) => Plan::Send(twin.tx),
             Some(_) => Plan::Nothing,
         })
     }
@@ -117,7 +122,9 @@ impl Lane {
     ) -> FeeQuestion {
         let newest = state.live().next_back().or(state.attempts.last());
         // Refused as too low: some pool holds an earlier one, evicted elsewhere. The step counts from the highest of all.
-        let underpriced = newest.is_some_and(|newest| self.sent_outcome(newest) == Some(&SendOutcome::FeeTooLow));
+        // So does the step after bytes that are never taken, which would be signed again otherwise.
+        let rejected = !shrunk && state.attempts.last().is_some_and(|last| last.ended == Some(AttemptEnd::Rejected));
+        let underpriced = rejected || newest.is_some_and(|newest| self.sent_outcome(newest) == Some(&SendOutcome::FeeTooLow));
         FeeQuestion {
             market: view.market,
             gas_limit,
@@ -137,7 +144,7 @@ impl Lane {
     fn staying(&self, context: Context<'_>, view: &LaneView, state: &SlotState, last: &AttemptPrepared) -> Vec<SettlementId> {
         let rejected = state.attempts.iter().filter(|attempt| attempt.ended == Some(AttemptEnd::Rejected)).count();
         if u32::try_from(rejected).is_ok_and(|rejected| rejected < context.policy.rejections_max.max(1)) {
-            last.items.iter().filter(|id| self.alive(view, last, id)).copied().collect()
+            last.items.iter().filter(|id| self.alive(context, view, last, id)).copied().collect()
         } else {
             Vec::new()
         }
@@ -161,19 +168,22 @@ impl Lane {
     }
 
     /// Whether an item of this attempt may still be sent, by the destination's own clock.
-    fn alive(&self, view: &LaneView, attempt: &AttemptPrepared, id: &SettlementId) -> bool {
+    fn alive(&self, context: Context<'_>, view: &LaneView, attempt: &AttemptPrepared, id: &SettlementId) -> bool {
         let not_after = match attempt.purpose {
             // A root serves as long as one of its leaves does.
             Purpose::Root => attempt.batch.and_then(|batch| self.state.roots.get(&batch)).map(|root| root.statement.locked_until),
             Purpose::Fulfill => self.state.fulfillments.get(id).map(|item| item.intent.not_after),
             Purpose::NoOp => None,
         };
-        not_after.is_some_and(|not_after| not_after > view.head.timestamp)
+        // The chain's clock went on since the view, and the bytes are mined in a block to come.
+        let age = self.volatile.view.as_ref().map_or(Millis(0), |(at, _)| context.now.since(*at));
+        let by_then = view.head.timestamp.after(age).after(context.caps.block_time);
+        not_after.is_some_and(|not_after| not_after > by_then)
     }
 
     /// Whether these bytes may be sent: nothing is, after a `not_after` (PROTOCOL §5).
-    pub(crate) fn may_send(&self, view: &LaneView, attempt: &AttemptPrepared) -> bool {
-        attempt.items.iter().all(|id| self.alive(view, attempt, id))
+    pub(crate) fn may_send(&self, context: Context<'_>, view: &LaneView, attempt: &AttemptPrepared) -> bool {
+        attempt.items.iter().all(|id| self.alive(context, view, attempt, id))
     }
 
     /// The tightest cap of a call's items: what their accounts allow, and what their reservations cover if the whole gas

@@ -59,7 +59,7 @@ fn a_workload_confirms_at_the_first_price() {
 #[test]
 fn a_transaction_that_is_not_mined_confirms_after_a_bump() {
     let mut shell = with_root(one());
-    shell.chain.mine_priority_min = 3 * GWEI;
+    shell.chain.mine_priority_min = 2 * GWEI;
     shell.ticks(60);
     shell.assert_sound();
     let bids: Vec<u128> = attempts(&shell).iter().filter(|a| a.slot == Slot(1)).map(|a| a.fee.max_priority_fee.0).collect();
@@ -90,7 +90,7 @@ fn an_older_cheaper_attempt_that_gets_mined_settles_the_intent() {
 fn a_bump_that_a_strict_node_refuses_is_followed_by_a_larger_one() {
     let mut shell = with_root(one());
     shell.chain.replacement_permille = 1_300;
-    shell.chain.mine_priority_min = 3 * GWEI;
+    shell.chain.mine_priority_min = 2 * GWEI;
     shell.ticks(60);
     shell.assert_sound();
     assert_eq!(shell.chain.settled().len(), 1);
@@ -127,18 +127,17 @@ fn an_evicted_transaction_is_sent_again_and_its_ladder_restarts() {
     shell.chain.mine_priority_min = 100 * GWEI;
     shell.ticks(12);
     let highest = attempts(&shell).iter().map(|a| a.fee.max_priority_fee.0).max().unwrap();
-    // The pool drops everything and takes nothing for a while; then it is cheap again.
-    shell.chain.evict();
-    shell.chain.pool_min_fee = u128::MAX / 2;
+    // The pool drops everything, also what it has just taken; then it is itself again.
+    shell.chain.forgetful = true;
     shell.ticks(15);
     assert!(shell.events().any(|event| matches!(event, LanesEvent::AttemptEnded(e) if e.end == AttemptEnd::Evicted)));
-    shell.chain.pool_min_fee = 0;
+    shell.chain.forgetful = false;
     shell.chain.mine_priority_min = 0;
     shell.ticks(20);
     shell.assert_sound();
     let last = shell.finals()[1].tx;
     let mined = attempts(&shell).into_iter().find(|attempt| attempt.tx == last).unwrap();
-    assert!(mined.fee.max_priority_fee.0 <= highest, "the ladder went on instead of starting anew");
+    assert!(mined.fee.max_priority_fee.0 < highest, "the ladder went on instead of starting anew");
 }
 
 #[test]
@@ -325,7 +324,7 @@ fn at_its_cap_an_item_is_left_out_when_others_wait() {
     let mut cheap = output(1, 0, FAR);
     cheap.caps.max_fee_per_gas = Amount(22 * GWEI);
     let mut shell = with_root(vec![JobsEvent::LeafPlanned(leaf(1, FAR)), JobsEvent::FulfillmentPlanned(cheap)]);
-    shell.tick();
+    shell.ticks(2);
     assert_eq!(attempts(&shell).len(), 2);
     shell.chain.reorg(1, true);
     shell.chain.base_fee = 30 * GWEI;

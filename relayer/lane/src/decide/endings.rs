@@ -160,9 +160,9 @@ fn given_up(cause: Cause) -> String {
 fn fault_of(cause: Cause) -> Fault {
     match cause {
         // Its account's caps, balance or state: the consumer's.
-        Cause::Skipped(_) | Cause::LeftOut => Fault::Consumer,
+        Cause::Skipped(_) => Fault::Consumer,
         Cause::Foreign => Fault::Relayer,
-        Cause::Reverted => Fault::Unknown,
+        Cause::Reverted | Cause::LeftOut => Fault::Unknown,
     }
 }
 

@@ -87,6 +87,8 @@ pub struct Chain {
     pub reject: BTreeSet<SettlementId>,
     /// The next so many sends reach the pool although their answer is lost.
     pub lose_answers: u32,
+    /// The pool forgets at once what it takes.
+    pub forgetful: bool,
     /// The head is frozen: no blocks.
     pub stalled: bool,
     pub pool: BTreeMap<Slot, Tx>,
@@ -119,6 +121,7 @@ impl Chain {
             paused: false,
             reject: BTreeSet::new(),
             lose_answers: 0,
+            forgetful: false,
             stalled: false,
             pool: BTreeMap::new(),
             skipped_as_settled: 0,
@@ -214,6 +217,9 @@ impl Chain {
             }
         }
         self.pool.insert(tx.slot, tx);
+        if self.forgetful {
+            self.evict();
+        }
         SendOutcome::Accepted
     }
 

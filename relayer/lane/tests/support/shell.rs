@@ -111,6 +111,16 @@ impl Shell {
         Ok(())
     }
 
+    /// A line per event, to read a failing run by.
+    pub fn dump(&self) {
+        for (at, events) in &self.journal {
+            for event in events {
+                println!("{at} {event:?}");
+            }
+        }
+        println!("{:#?}", self.lane.status());
+    }
+
     /// Everything that can be done at this moment, in any order; then a block.
     fn step(&mut self) -> Result<(), Crashed> {
         while self.taken < self.jobs.len() {
