@@ -39,12 +39,8 @@ pub enum Derived {
 ///
 /// `hash` is the record's, `events` are its decoded events, `genesis` is the Acurast chain's.
 pub fn derive(at: &TopicPartition, genesis: &Genesis, hash: &RecordHash, record: &Record, events: &[JobsEvent]) -> Vec<Derived> {
-    let origin = InputRef {
-        topic: at.topic.as_str().to_owned(),
-        partition: at.partition,
-        position: Offset(record.sequence.0),
-        id: EventId(hash.0),
-    };
+    let origin =
+        InputRef { topic: at.topic.as_str().to_owned(), partition: at.partition, position: Offset(record.sequence.0), id: EventId(hash.0) };
     let from = Origin { genesis, hash, record, events, origin };
     // Records of more than 2³² events don't exist: a record is one message of at most a few megabytes.
     (0u32..).zip(events).flat_map(|(n, event)| from.of(n, event)).collect()

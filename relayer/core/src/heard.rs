@@ -34,20 +34,20 @@ struct Mark {
 
 /// Marks of all input partitions that an aggregate took something from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heard {
+pub(crate) struct Heard {
     marks: BTreeMap<TopicTag, Mark>,
 }
 
 impl Heard {
     /// Whether the input was answered before.
-    pub fn has(&self, input: &InputRef) -> bool {
+    pub(crate) fn has(&self, input: &InputRef) -> bool {
         self.marks
             .get(&TopicTag::of(input))
             .is_some_and(|mark| input.position < mark.position || (input.position == mark.position && mark.ids.contains(&input.id)))
     }
 
     /// Remembers the input as answered.
-    pub fn note(&mut self, input: &InputRef) {
+    pub(crate) fn note(&mut self, input: &InputRef) {
         let mark = self.marks.entry(TopicTag::of(input)).or_insert_with(|| Mark { position: input.position, ids: Vec::new() });
         if mark.position < input.position {
             mark.position = input.position;

@@ -15,15 +15,16 @@
 
 use crate::heard::Heard;
 use crate::ledger::Ledger;
+pub use crate::settlement::{FinalEffect, Settlement, SettlementPlace, Stage, Ticket};
 use acurast_events::amount::Amount;
-use acurast_events::bytes::{AssignmentId, Bytes, JobKey, OwnerKey, PayloadHash, ProcessorId, SettlementId, SignerKey, TxHash};
+use acurast_events::bytes::{AssignmentId, Bytes, JobKey, OwnerKey, PayloadHash, ProcessorId, SettlementId, SignerKey};
 use acurast_events::caip::AccountId;
 use acurast_events::job_id::JobId;
-use acurast_events::jobs::{BlockRef, Destination, DestinationRule, Fault, OpenedBy, Outcome, WaitReason};
+use acurast_events::jobs::{BlockRef, Destination, DestinationRule, Fault, OpenedBy, Outcome};
 use acurast_events::leaves::KeyType;
 use acurast_events::schedule::Span;
 use acurast_events::source::{BetaReputation, MatchedSlot, Registration, ReportedOutcome};
-use acurast_events::units::{Batch, Count, Execution, Millis, Timestamp};
+use acurast_events::units::{Count, Execution, Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,103 +53,6 @@ pub struct ExecutionKey {
     pub assignment: AssignmentKey,
     /// The execution.
     pub execution: Execution,
-}
-
-/// Place in the order in which settlements began to wait: the record that made them, and the event within it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Ticket(pub u64, pub u32);
-
-/// Where a settlement stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Stage {
-    /// Nothing was tried yet.
-    Idle,
-    /// It waits, for this reason.
-    Waiting {
-        /// Why.
-        reason: WaitReason,
-        /// Its place among those that wait.
-        ticket: Ticket,
-        /// What the account must have free; zero where unknown.
-        needs: Amount,
-    },
-    /// Dispatch has it, or will pull it.
-    Planned {
-        /// The block that a transaction of it is in, not yet final.
-        included: Option<(TxHash, BlockRef)>,
-    },
-    /// Its effect is final.
-    Final(FinalEffect),
-    /// It ended without its effect.
-    Dead {
-        /// Why.
-        reason: String,
-        /// Whose fault.
-        fault: Fault,
-    },
-}
-
-/// A final effect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FinalEffect {
-    /// Whether the target's call succeeded; true for a root.
-    pub success: bool,
-    /// The transaction, where known.
-    pub tx: Option<TxHash>,
-    /// Where.
-    pub block: BlockRef,
-    /// The root that proved it.
-    pub batch: Option<Batch>,
-    /// Charged for it, root share not included.
-    pub charge: Amount,
-    /// Root share charged with it.
-    pub root_share: Amount,
-    /// Its part of what the transaction cost the key.
-    pub cost: Amount,
-    /// Whether the root landed after the first execution's start.
-    pub late_root: bool,
-}
-
-/// One effect on a destination: a root share or an output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settlement {
-    /// Its id.
-    pub id: SettlementId,
-    /// Where it stands.
-    pub stage: Stage,
-    /// Reserved for it and not yet charged or released.
-    pub reserved: Amount,
-}
-
-impl Settlement {
-    pub(crate) fn new(id: SettlementId) -> Self {
-        Self { id, stage: Stage::Idle, reserved: Amount::ZERO }
-    }
-
-    /// Whether a lane has it.
-    pub fn is_planned(&self) -> bool {
-        matches!(self.stage, Stage::Planned { .. })
-    }
-
-    /// Whether it has its effect or never will.
-    pub fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Final(_) | Stage::Dead { .. })
-    }
-
-    /// Why it waits, if it does.
-    pub fn waits(&self) -> Option<WaitReason> {
-        if let Stage::Waiting { reason, .. } = &self.stage { Some(*reason) } else { None }
-    }
-
-    /// Its place in its account's queue: waiting for money or a lane goes on by itself, other reasons don't end that way.
-    pub(crate) fn queued(&self) -> Option<(Ticket, Amount)> {
-        match &self.stage {
-            Stage::Waiting {
-                reason: WaitReason::EscrowMissing | WaitReason::EscrowTooSmall | WaitReason::LaneMissing, ticket, needs
-            } => Some((*ticket, *needs)),
-            Stage::Waiting { .. } | Stage::Idle | Stage::Planned { .. } | Stage::Final(_) | Stage::Dead { .. } => None,
-        }
-    }
 }
 
 /// What makes an assignment one that is settled.
@@ -301,15 +205,6 @@ pub struct ExecutionState {
     pub equivocations: Vec<PayloadHash>,
     /// How it ended.
     pub ended: Option<Ended>,
-}
-
-/// A settlement's place within its job: an assignment's root, or an execution's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct SettlementPlace {
-    /// The assignment.
-    pub assignment: AssignmentKey,
-    /// The execution; absent: the root.
-    pub execution: Option<Execution>,
 }
 
 /// What a job cost and paid, besides the ledger's postings: a running sum for views, checked against them by tests.
@@ -501,9 +396,10 @@ impl Job {
     pub(crate) fn can_close(&self) -> bool {
         let settled = |settlement: Option<&Settlement>| !settlement.is_some_and(Settlement::is_planned);
         self.done.is_some()
-            && self.assignments.values().all(|assignment| {
-                assignment.is_complete() && settled(assignment.settling.as_ref().map(|settling| &settling.root))
-            })
+            && self
+                .assignments
+                .values()
+                .all(|assignment| assignment.is_complete() && settled(assignment.settling.as_ref().map(|settling| &settling.root)))
             && self.executions.values().all(|state| settled(state.fulfillment.as_ref()))
     }
 

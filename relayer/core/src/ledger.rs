@@ -98,11 +98,9 @@ fn allowed(reason: PostingReason, book: Book, credit: LedgerAccountKind, debit: 
     };
     let its_book = match reason {
         PostingReason::Cost | PostingReason::Margin => Book::Signer,
-        PostingReason::Locked
-        | PostingReason::Reserved
-        | PostingReason::Charged
-        | PostingReason::Released
-        | PostingReason::Refunded => Book::Escrow,
+        PostingReason::Locked | PostingReason::Reserved | PostingReason::Charged | PostingReason::Released | PostingReason::Refunded => {
+            Book::Escrow
+        }
     };
     book == its_book && moves.contains(&(credit, debit))
 }
@@ -150,9 +148,7 @@ impl Ledger {
     pub fn total(&self, book: Book, kind: LedgerAccountKind) -> Amount {
         let held = self.accounts.iter().filter(|(place, _)| place.book == book && place.kind == kind);
         // No overflow: the parts came out of sums that fit.
-        held.fold(Amount::ZERO, |sum, (_, sides)| {
-            sum.checked_add(sides.debits.saturating_sub(sides.credits)).unwrap_or(Amount(u128::MAX))
-        })
+        held.fold(Amount::ZERO, |sum, (_, sides)| sum.checked_add(sides.debits.saturating_sub(sides.credits)).unwrap_or(Amount(u128::MAX)))
     }
 
     /// All that ever reached the accounts of a kind.

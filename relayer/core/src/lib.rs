@@ -27,6 +27,7 @@ mod decide;
 pub mod derive;
 mod destination;
 mod fold;
+mod fold_job;
 mod heard;
 pub mod input;
 pub mod job;
@@ -34,6 +35,7 @@ pub mod ledger;
 pub mod partition;
 pub mod policy;
 pub mod rows;
+pub mod settlement;
 pub mod view;
 
 pub use decide::DecideError;

@@ -3,7 +3,7 @@
 //! A closed job, and an execution that left memory, move to tables of their own; loading reads open work only.
 //! Same records, same rows, however the records were batched.
 
-use crate::account::{Account, LaneBook};
+use crate::account::Account;
 use crate::job::{Assignment, AssignmentKey, ExecutionKey, ExecutionState, Job, Retired};
 use crate::partition::Partition;
 use acurast_events::bytes::{EscrowId, JobKey, ProcessorId};
@@ -243,11 +243,7 @@ impl Partition {
     ///
     /// # Errors
     /// When a row was written by another version, or an execution has no job.
-    pub fn load(
-        index: u32,
-        partitions: NonZeroU32,
-        rows: impl IntoIterator<Item = (u8, Vec<u8>, Vec<u8>)>,
-    ) -> Result<Self, RowError> {
+    pub fn load(index: u32, partitions: NonZeroU32, rows: impl IntoIterator<Item = (u8, Vec<u8>, Vec<u8>)>) -> Result<Self, RowError> {
         let (mut records, mut accounts, mut lanes) = (0, Vec::new(), Vec::new());
         let mut jobs: BTreeMap<JobKey, Job> = BTreeMap::new();
         let mut executions: Vec<(JobKey, ExecutionKey, ExecutionState)> = Vec::new();

@@ -61,7 +61,8 @@ pub(super) fn begin(
         Began::Now => (slot.execution.unwrap_or(Execution(0)), first),
         Began::Before { next_index } => {
             let next = next_index.or(slot.execution).unwrap_or(Execution(0));
-            let is_open = |execution: &Execution| schedule.window_end(*execution, slot.start_delay).is_none_or(|over| over > block.timestamp);
+            let is_open =
+                |execution: &Execution| schedule.window_end(*execution, slot.start_delay).is_none_or(|over| over > block.timestamp);
             // Windows end in order, so the first open one is found by bisection.
             let (mut low, mut high) = (first.0, end.0);
             while low < high {

@@ -42,7 +42,8 @@ fn each_job(
 ) -> Result<Option<Decision>, DecideError> {
     for key in jobs_of(context, ids) {
         let Some(mut draft) = context.draft(Subject::Job(key)) else { continue };
-        let own: Vec<_> = ids.iter().filter(|id| draft.scope.job.as_ref().is_some_and(|job| job.settlements.contains_key(id))).copied().collect();
+        let own: Vec<_> =
+            ids.iter().filter(|id| draft.scope.job.as_ref().is_some_and(|job| job.settlements.contains_key(id))).copied().collect();
         decide(&mut draft, &own)?;
         outcome::finish(&mut draft)?;
         if let Some(decision) = draft.finish() {
@@ -269,7 +270,8 @@ fn found(draft: &mut Draft<'_>, event: &EffectFound) -> Result<(), DecideError> 
     if place.execution.is_some() {
         let escrow_id = draft.scope.paying_account().map(|account| account.escrow_id);
         if let Some(escrow_id) = escrow_id {
-            let what = format!("settlement {}: reserved; it took effect by an unknown transaction at an unknown charge", event.settlement_id);
+            let what =
+                format!("settlement {}: reserved; it took effect by an unknown transaction at an unknown charge", event.settlement_id);
             draft.emit(LedgerDiffers { escrow_id, ledger: reserved, contract: Amount::ZERO, what })?;
         }
     }
@@ -290,7 +292,8 @@ fn compare_charges(context: &Context<'_>, draft: &mut Draft<'_>, slot: &SlotFina
         return Ok(());
     }
     let sum = |part: fn(&ItemFinal) -> Amount| {
-        Amount::checked_sum(places.iter().filter(|(_, (_, escrow))| *escrow == own).map(|(item, _)| part(item))).unwrap_or(Amount(u128::MAX))
+        Amount::checked_sum(places.iter().filter(|(_, (_, escrow))| *escrow == own).map(|(item, _)| part(item)))
+            .unwrap_or(Amount(u128::MAX))
     };
     let said: Vec<_> = slot.charges.iter().filter(|charge| charge.escrow_id == own).collect();
     let contract = |part: fn(&acurast_events::lanes::AccountCharge) -> Amount| {

@@ -100,8 +100,7 @@ pub(super) fn finish(draft: &mut Draft<'_>) -> Result<(), DecideError> {
     }
     let holds = |(_, assignment): &(&AssignmentKey, &crate::job::Assignment)| {
         let settling = assignment.settling.as_ref();
-        assignment.is_complete()
-            && settling.is_some_and(|settling| !settling.root.is_planned() && settling.root.reserved > Amount::ZERO)
+        assignment.is_complete() && settling.is_some_and(|settling| !settling.root.is_planned() && settling.root.reserved > Amount::ZERO)
     };
     let complete: Vec<_> = job.assignments.iter().filter(holds).map(|(key, _)| *key).collect();
     for key in complete {

@@ -55,7 +55,12 @@ pub(super) fn reported(draft: &mut Draft<'_>, fact: &Reported, block: &BlockRef)
     if fact.outcome == ReportedOutcome::Failure && !has_output {
         let detail = String::from_utf8_lossy(&fact.data.0).into_owned();
         // Whether script, input or processor is to blame can't be told from a message.
-        end(draft, &key, execution, Ending { outcome: Outcome::ReportedFailure, fault: Fault::Unknown, at: Some(block.timestamp), detail })?;
+        end(
+            draft,
+            &key,
+            execution,
+            Ending { outcome: Outcome::ReportedFailure, fault: Fault::Unknown, at: Some(block.timestamp), detail },
+        )?;
     }
     done_by_reports(draft, block)
 }

@@ -65,8 +65,11 @@ fn first_open(schedule: &Schedule, assignment: &Assignment, now: Timestamp) -> E
 /// At notAfter: what no lane has ends. What a lane has is ended by the lane, which judges by its chain's blocks.
 fn end_deliveries(draft: &mut Draft<'_>, key: &AssignmentKey) -> Result<(), DecideError> {
     let job = draft.job()?;
-    let unresolved: Vec<_> =
-        job.executions_of(key).filter(|(_, state)| Job::ends_at_not_after(state)).map(|(execution, state)| (execution, state.clone())).collect();
+    let unresolved: Vec<_> = job
+        .executions_of(key)
+        .filter(|(_, state)| Job::ends_at_not_after(state))
+        .map(|(execution, state)| (execution, state.clone()))
+        .collect();
     let root = job.assignments.get(key).and_then(|assignment| assignment.settling.as_ref()).and_then(|settling| settling.root.waits());
     for (execution, state) in unresolved {
         if state.output.is_some() {
