@@ -96,8 +96,18 @@ export class Wave {
       },
     });
     await this.clock.mineAll(calls);
+    await this.#checkNumbers();
     this.say('registered', { jobs: this.jobs.length });
     await this.#cancel(({ plan }) => plan.cancel === 'open', 'cancelled while open');
+  }
+
+  /** The chain numbers jobs in the order of its blocks: a registration that was put off would have swapped two of them. */
+  async #checkNumbers() {
+    const registered = await Promise.all(this.jobs.map((job) => this.chain.api.query.acurast.storedJobRegistration(...job.id)));
+    registered.forEach((stored, i) => {
+      const { plan, registration } = this.jobs[i];
+      if (stored.isNone || stored.unwrap().script.toHex() !== registration.script) throw new Error(`job ${plan.index} is not registered under the number that it was to have`);
+    });
   }
 
   #registration({ plan, slots }) {
