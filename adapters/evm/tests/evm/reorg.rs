@@ -1,0 +1,58 @@
+//! A block that goes away takes its receipts with it, and nothing else.
+
+use crate::world::{World, send};
+use acurast_adapter_api::{Call, LaneAdapter, Observation, SendOutcome};
+use acurast_adapter_evm::{EvmLane, Finality, LaneConfig};
+use acurast_events::jobs::BlockRef;
+use acurast_events::units::Slot;
+
+async fn included_in(lane: &EvmLane, tx: &acurast_events::bytes::TxHash) -> BlockRef {
+    match lane.observe(tx).await {
+        Observation::Included(inclusion) => inclusion.block,
+        other => panic!("expected it to be included, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_orphaned_transaction_is_included_no_more_and_can_be_sent_again() {
+    let Some(world) = World::start().await else { return };
+    let config = LaneConfig::new(acurast_adapter_evm::ChainConfig { finality: Finality::Depth(3), ..world.chain() }, crate::world::LANE);
+    let lane = EvmLane::connect(config, crate::world::relayer()).await.unwrap();
+    world.anvil.automine(false).await;
+    let (tx, bytes) = send(&lane, 0, &Call::NoOp, lane.capabilities().noop_gas).await;
+    assert_eq!(lane.observe(&tx).await, Observation::Pending);
+    world.anvil.mine(1).await;
+    let first = included_in(&lane, &tx).await;
+    let view = lane.view().await.unwrap();
+    assert_eq!((view.next_slot_head, view.next_slot_final), (Slot(1), Slot(0)), "mined, not final");
+
+    world.anvil.reorg(1).await;
+    let view = lane.view().await.unwrap();
+    assert_eq!(view.next_slot_head, Slot(0), "the next slot went down");
+    let after = lane.observe(&tx).await;
+    assert!(matches!(after, Observation::NotFound | Observation::Pending), "{after:?}");
+    assert!(lane.report(&tx, &[], None).await.is_err(), "there is nothing to report");
+
+    let sent = lane.broadcast(&bytes).await;
+    assert!(matches!(sent, SendOutcome::Accepted | SendOutcome::AlreadyKnown), "{sent:?}");
+    world.anvil.mine(4).await;
+    let second = included_in(&lane, &tx).await;
+    assert_ne!(first.hash, second.hash);
+    assert_eq!(lane.view().await.unwrap().next_slot_final, Slot(1));
+    assert_eq!(lane.slot_owner(Slot(0)).await.unwrap(), Some(tx));
+}
+
+#[tokio::test]
+async fn a_node_whose_finality_goes_back_or_changes_loses_its_health() {
+    let Some(world) = World::start().await else { return };
+    let lane = world.lane().await;
+    lane.view().await.unwrap();
+    // Everything up to the head was final; now the head is another block.
+    world.anvil.reorg(1).await;
+    let error = lane.view().await.unwrap_err().to_string();
+    assert!(error.contains("finality violation"), "{error}");
+    assert_ne!(lane.chain().endpoint().health(), acurast_adapter_evm::Health::Healthy);
+    world.anvil.mine(1).await;
+    lane.view().await.unwrap();
+    assert_eq!(lane.chain().endpoint().health(), acurast_adapter_evm::Health::Healthy);
+}
