@@ -188,6 +188,18 @@ fn one_processor_matched_for_two_executions_reports_for_the_newer() {
 }
 
 #[test]
+fn a_competing_processor_can_name_an_older_execution() {
+    let (mut world, job) = (World::funded(), job_id(1));
+    let registration = Registration { strategy: Strategy::Competing, ..registration(1, 3) };
+    for execution in [0, 2] {
+        world.acknowledged(&job, registration.clone(), slot(1, Some(execution)));
+    }
+    world.at(START + 2 * INTERVAL);
+    let older = acurast_events::ids::fulfillment_settlement_id(&world.assignment_id(&job, 1, Some(0)), Execution(0));
+    assert_eq!(reported(&world.report(&job, 1, ReportedOutcome::Success, &older.0)), (0, true));
+}
+
+#[test]
 fn a_report_without_a_name_belongs_to_the_running_index() {
     let (mut world, job) = (World::funded(), job_id(1));
     world.assigned(&job, 1, 5);

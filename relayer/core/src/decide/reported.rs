@@ -18,27 +18,20 @@ const NAMED_LOOKBACK: u64 = 1024;
 
 pub(super) fn reported(draft: &mut Draft<'_>, fact: &Reported, block: &BlockRef) -> Result<(), DecideError> {
     let Some(job) = &draft.scope.job else { return Ok(()) };
-    let Some(key) = reporting(job, fact) else {
+    let Some(schedule) = job.registration.as_ref().map(|registration| registration.schedule.clone()) else { return Ok(()) };
+    let Some((newest, named)) = reporting(job, &schedule, fact, block.timestamp) else {
         // No acknowledgement was ever seen: details lost, nothing to attribute to.
         return Ok(());
     };
-    let (Some(assignment), Some(registration)) = (job.assignments.get(&key).cloned(), job.registration.clone()) else { return Ok(()) };
-    if assignment.executions.0 == 0 {
-        return Ok(());
+    let key = named.map_or(newest, |(key, _)| key);
+    let Some(ours) = job.assignments.get(&newest).map(|assignment| assignment.next_index) else { return Ok(()) };
+    if let Some(chain) = fact.next_index.filter(|chain| newest.only.is_none() && *chain != ours) {
+        draft.emit(ReportIndexDiffers { processor: newest.processor, ours, chain })?;
     }
-    if let Some(chain) = fact.next_index.filter(|chain| key.only.is_none() && *chain != assignment.next_index) {
-        draft.emit(ReportIndexDiffers { processor: key.processor, ours: assignment.next_index, chain })?;
-    }
-    let job = draft.job()?;
-    let Some(assignment) = job.assignments.get(&key) else { return Ok(()) };
+    let Some(assignment) = draft.job()?.assignments.get(&key) else { return Ok(()) };
     let pallet_index = assignment.next_index;
-    let by_pallet = pallet_execution(&registration.schedule, assignment, block.timestamp);
-    let named = match fact.outcome {
-        ReportedOutcome::Success => named_execution(job, &key, assignment, &fact.data.0, by_pallet),
-        // The data of a failure is a message for people.
-        ReportedOutcome::Failure => None,
-    };
-    let execution = named.unwrap_or(by_pallet);
+    let by_pallet = pallet_execution(&schedule, assignment, block.timestamp);
+    let execution = named.map_or(by_pallet, |(_, execution)| execution);
     draft.emit(ExecutionReported {
         processor: key.processor,
         execution,
@@ -50,8 +43,7 @@ pub(super) fn reported(draft: &mut Draft<'_>, fact: &Reported, block: &BlockRef)
         block: block.clone(),
         next_index: by_pallet.next(),
     })?;
-    let job = draft.job()?;
-    let has_output = job.execution(&key, execution).is_some_and(|state| state.output.is_some());
+    let has_output = draft.job()?.execution(&key, execution).is_some_and(|state| state.output.is_some());
     if fact.outcome == ReportedOutcome::Failure && !has_output {
         let detail = String::from_utf8_lossy(&fact.data.0).into_owned();
         // Whether script, input or processor is to blame can't be told from a message.
@@ -65,11 +57,28 @@ pub(super) fn reported(draft: &mut Draft<'_>, fact: &Reported, block: &BlockRef)
     done_by_reports(draft, block)
 }
 
-/// The assignment that a processor reports for: its only one, or the newest that it was matched for.
-fn reporting(job: &Job, fact: &Reported) -> Option<AssignmentKey> {
+/// The assignment that a processor reports for by the pallet's rule, its only one or the newest that it was matched for,
+/// and the execution that the report names, of whichever of its assignments.
+fn reporting(
+    job: &Job,
+    schedule: &Schedule,
+    fact: &Reported,
+    now: Timestamp,
+) -> Option<(AssignmentKey, Option<(AssignmentKey, Execution)>)> {
     let from = AssignmentKey { processor: fact.processor, only: None };
     let to = AssignmentKey { processor: fact.processor, only: Some(Execution::ALL) };
-    job.assignments.range(from..=to).next_back().map(|(key, _)| *key)
+    // A malformed schedule has no executions, so there is nothing to report on.
+    let own = || job.assignments.range(from..=to).rev().filter(|(_, assignment)| assignment.executions.0 > 0);
+    let newest = *own().next()?.0;
+    let named = match fact.outcome {
+        ReportedOutcome::Success => own().find_map(|(key, assignment)| {
+            let newest = pallet_execution(schedule, assignment, now);
+            Some((*key, named_execution(job, key, assignment, &fact.data.0, newest)?))
+        }),
+        // The data of a failure is a message for people.
+        ReportedOutcome::Failure => None,
+    };
+    Some((newest, named))
 }
 
 /// The execution that the pallet counts a report for at `now` (`update_next_report_index_on_report`).
