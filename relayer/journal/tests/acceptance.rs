@@ -104,7 +104,7 @@ fn resume(frontier: Frontier, log: &[LogRecord]) -> (Vec<AcceptedRecord>, Accept
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_reader_accepts_the_same_wherever_it_resumed(steps in proptest::collection::vec(step(), 0..60)) {
