@@ -17,6 +17,16 @@ pub struct KnownJobs {
 }
 
 impl KnownJobs {
+    /// The processors that a job is matched with, and whether each has acknowledged; nothing for an unknown job.
+    pub fn processors(&self, job: &JobId) -> Option<&BTreeMap<ProcessorId, bool>> {
+        self.jobs.get(job)
+    }
+
+    /// Puts back what [`Self::processors`] gave.
+    pub fn restore(&mut self, job: JobId, processors: BTreeMap<ProcessorId, bool>) {
+        self.jobs.insert(job, processors);
+    }
+
     /// How many jobs are open.
     pub fn len(&self) -> usize {
         self.jobs.len()
