@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
+import { Books, compareMoney, compareOutcomes } from './lib/books.mjs';
 import { observeChain } from './lib/effects.mjs';
 import { reader } from './lib/evm.mjs';
 import { eventTypes, readJournal } from './lib/journal.mjs';
@@ -16,7 +17,11 @@ const USAGE = `observer.mjs [--manifest FILE] [--journal FILE]
   --journal FILE    lines of { topic, partition, offset, key, value, headers } in hex ("-": standard input)
   --proto DIR       schemas of the events (events/proto)
 
-Prints { holds, chain: figures, journal: { figures, events, partitions }, failures: [text] } and exits with 1 unless it holds.`;
+With both, the journal of a workload that is over is also held against the chain and the manifest: each account's locked, spent and
+refunded money, what each transaction cost, the outcome of every execution, and that every job is closed.
+
+Prints { holds, chain: figures, journal: { figures, events, partitions }, ledger: figures, outcomes: figures, failures: [text] } and
+exits with 1 unless it holds. Figures whose name ends in _wei are decimal strings; ledger_difference and signer_difference are wei too.`;
 
 const { values: args } = parseArgs({ options: {
   manifest: { type: 'string' }, journal: { type: 'string' }, anvil: { type: 'string', default: `http://127.0.0.1:${process.env.ANVIL_PORT ?? 8545}` },
@@ -29,18 +34,29 @@ if (args.help || !(args.manifest || args.journal)) {
 
 const report = { holds: false, failures: [] };
 try {
-  if (args.manifest) {
-    const manifest = JSON.parse(readFileSync(args.manifest));
-    const { figures, failures } = await observeChain(await reader(args.anvil), manifest);
+  const manifest = args.manifest && JSON.parse(readFileSync(args.manifest));
+  let chain;
+  if (manifest) {
+    chain = await observeChain(await reader(args.anvil), manifest);
+    const { figures, failures } = chain;
     if (!manifest.complete) failures.push('the manifest is not complete: the workload was stopped');
     report.chain = figures;
     report.failures.push(...failures);
   }
   if (args.journal) {
     const input = args.journal === '-' ? process.stdin : createReadStream(args.journal);
-    const { figures, events, partitions, failures } = await readJournal(createInterface({ input, crlfDelay: Infinity }), { types: eventTypes(args.proto) });
+    const books = new Books();
+    const { figures, events, partitions, failures } = await readJournal(createInterface({ input, crlfDelay: Infinity }), {
+      types: eventTypes(args.proto), visit: (record) => books.visit(record),
+    });
     report.journal = { figures, events, partitions };
     report.failures.push(...failures);
+    if (chain) {
+      const [money, outcomes] = [compareMoney(books, chain), compareOutcomes(books, manifest)];
+      report.ledger = money.figures;
+      report.outcomes = outcomes.figures;
+      report.failures.push(...money.failures, ...outcomes.failures);
+    }
   }
 } catch (error) {
   report.failures.push(`could not observe: ${error.shortMessage ?? error.message}`);

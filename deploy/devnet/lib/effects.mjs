@@ -42,7 +42,10 @@ function planned(manifest) {
   return executions;
 }
 
-/** Reads the chain behind `client` and returns `{ figures, failures }`; figures in wei are decimal strings. */
+/**
+ * Reads the chain behind `client` and returns `{ figures, failures, accounts, paid }`; figures in wei are decimal strings.
+ * `accounts` and `paid` are what lib/books.mjs holds the ledger against.
+ */
 export async function observeChain(client, manifest) {
   const { settlement, relayer } = manifest.evm;
   const toBlock = await client.getBlockNumber();
@@ -53,16 +56,30 @@ export async function observeChain(client, manifest) {
 
   const settled = effects(of('Settled'), manifest, failures);
   const delivered = await deliveries(client, manifest, { fromBlock, toBlock }, settled.succeeded, failures);
-  const money = await balances(client, settlement, of, failures);
-  const spent = await costs(client, relayer, { fromBlock, toBlock }, of, failures);
+  const accounts = turnovers(of);
+  const money = await balances(client, settlement, of, accounts, failures);
+  const { paid, ...spent } = await costs(client, relayer, { fromBlock, toBlock }, of, failures);
   const { succeeded, ...counts } = settled;
   return {
     figures: {
       ...counts, delivered, roots_posted: of('RootPosted').length, skipped_items: of('Skipped').length, ...money, ...spent,
       ledger_margin_wei: (BigInt(money.charged_wei) - BigInt(spent.relayer_cost_wei)).toString(), height: Number(toBlock),
     },
-    failures,
+    failures, accounts, paid,
   };
+}
+
+/** What ever came into each account, was charged to it and was paid back, in wei, as the contract's events tell. */
+function turnovers(of) {
+  const accounts = new Map();
+  const book = (id, name, amount) => {
+    if (!accounts.has(id)) accounts.set(id, { locked: 0n, charged: 0n, refunded: 0n });
+    accounts.get(id)[name] += amount;
+  };
+  for (const { escrowId, amount } of [...of('EscrowOpened'), ...of('EscrowToppedUp')]) book(escrowId, 'locked', amount);
+  for (const { escrowId, itemsAmount, rootShares } of of('Charged')) book(escrowId, 'charged', itemsAmount + rootShares);
+  for (const { escrowId, amount } of of('EscrowRefunded')) book(escrowId, 'refunded', amount);
+  return accounts;
 }
 
 /** Each settlement once, none lost, none that was not meant to be. */
@@ -114,16 +131,11 @@ async function deliveries(client, manifest, range, succeeded, failures) {
 }
 
 /** The contract owns what its accounts and credits say, and every account's history explains its balance. */
-async function balances(client, settlement, of, failures) {
+async function balances(client, settlement, of, turnover, failures) {
   const view = (functionName, args) => client.readContract({ address: settlement, abi: VIEWS, functionName, args });
-  const book = new Map();
-  for (const { escrowId, amount } of [...of('EscrowOpened'), ...of('EscrowToppedUp')]) add(book, escrowId, amount);
-  for (const { escrowId, amount } of of('EscrowRefunded')) add(book, escrowId, -amount);
+  const book = new Map([...turnover].map(([escrowId, { locked, charged, refunded }]) => [escrowId, locked - charged - refunded]));
   const shares = new Map();
-  for (const { escrowId, itemsAmount, rootShares } of of('Charged')) {
-    add(book, escrowId, -itemsAmount - rootShares);
-    add(shares, escrowId, rootShares);
-  }
+  for (const { escrowId, rootShares } of of('Charged')) add(shares, escrowId, rootShares);
   for (const { escrowId, amount } of of('RootShareCharged')) add(shares, escrowId, -amount);
 
   let accounts = 0n;
@@ -155,8 +167,7 @@ async function balances(client, settlement, of, failures) {
 async function costs(client, relayer, { fromBlock, toBlock }, of, failures) {
   const charges = new Map();
   for (const { transactionHash, itemsAmount } of of('Charged')) add(charges, transactionHash, itemsAmount);
-  let cost = 0n;
-  let transactions = 0;
+  const costOf = new Map();
   let reverted = 0;
   for (let blockNumber = fromBlock; blockNumber <= toBlock; blockNumber++) {
     const block = await client.getBlock({ blockNumber, includeTransactions: true });
@@ -164,12 +175,11 @@ async function costs(client, relayer, { fromBlock, toBlock }, of, failures) {
       if (from.toLowerCase() !== relayer.toLowerCase()) continue;
       const receipt = await client.getTransactionReceipt({ hash });
       const paid = receipt.gasUsed * receipt.effectiveGasPrice;
-      cost += paid;
-      transactions += 1;
+      costOf.set(hash, paid);
       if (receipt.status !== 'success') reverted += 1;
       const charged = charges.get(hash) ?? 0n;
       if (charged > paid) failures.push(`transaction ${hash} cost ${paid} wei and charged ${charged} for its items`);
     }
   }
-  return { relayer_transactions: transactions, relayer_reverted: reverted, relayer_cost_wei: cost.toString() };
+  return { paid: costOf, relayer_transactions: costOf.size, relayer_reverted: reverted, relayer_cost_wei: sum([...costOf.values()]).toString() };
 }
