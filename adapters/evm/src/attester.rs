@@ -111,6 +111,10 @@ fn check_statement(statement: &RootStatement, leaves: &[LeafClaim]) -> Result<()
             return refused(index.saturating_add(1), "leaves are not in the order of escrow account and bit");
         }
     }
+    let mut seen = BTreeSet::new();
+    if let Some(index) = leaves.iter().position(|claim| !seen.insert(claim.leaf.assignment_id)) {
+        return refused(index, "two leaves of one assignment in one root");
+    }
     check_bits(statement, leaves)
 }
 

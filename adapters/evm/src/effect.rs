@@ -98,7 +98,7 @@ impl EvmLane {
         if endpoint.nonce_at(&signer, &finalized.hash).await? <= slot.0 {
             return Ok(None);
         }
-        let lowest = finalized.number.0.saturating_sub(self.config.search_blocks_max);
+        let lowest = finalized.number.0.saturating_sub(self.config.slot_search_blocks_max);
         for number in (lowest..=finalized.number.0).rev() {
             let block = endpoint.full_block(number).await?.ok_or_else(|| endpoint.malformed(METHOD, format!("no block {number}")))?;
             let ours = block.transactions.iter().filter(|transaction| transaction.from == signer);

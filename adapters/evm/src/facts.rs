@@ -29,7 +29,7 @@ pub const FACT_EVENTS: [[u8; 32]; 6] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// All of it is in the event.
-    Whole(SourceEvent),
+    Whole(Box<SourceEvent>),
     /// A revocation: the event doesn't name the account's owner, which the contract knows.
     Revocation {
         /// Where.
@@ -130,7 +130,7 @@ pub fn read(genesis: &Genesis, asset: &AssetId, log: &Log) -> Result<Fact, Repor
     } else {
         return Err(ReportError::Event { index: log.log_index.0, reason: "an event that was not asked for".into() });
     };
-    Ok(Fact::Whole(fact))
+    Ok(Fact::Whole(Box::new(fact)))
 }
 
 fn caps(caps: &Settlement::Caps) -> EscrowCaps {

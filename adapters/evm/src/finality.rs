@@ -26,10 +26,8 @@ impl Finality {
             Self::Finalized => BlockTag::Finalized,
             Self::Safe => BlockTag::Safe,
             Self::Depth(0) => return Ok(Some(head.clone())),
-            Self::Depth(depth) => match head.number.0.checked_sub(depth) {
-                Some(number) => BlockTag::Number(number),
-                None => return Ok(None),
-            },
+            // Block 0 is final by definition, however short the chain is.
+            Self::Depth(depth) => BlockTag::Number(head.number.0.saturating_sub(depth)),
         };
         match endpoint.header(tag).await? {
             // The head was asked for first, so even a chain that moved on has its final block below it.

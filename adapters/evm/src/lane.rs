@@ -49,8 +49,10 @@ pub struct LaneConfig {
     pub block_time: Millis,
     /// Gas limits are this many thousandths of the estimate: the state may change until the block.
     pub gas_margin_permille: u32,
-    /// Events and transactions are searched this many blocks back at most.
+    /// Events are searched this many blocks back at most.
     pub search_blocks_max: u64,
+    /// Who took a slot is searched this many blocks back at most, block by block.
+    pub slot_search_blocks_max: u64,
     /// Most blocks in one `eth_getLogs`.
     pub log_range_max: u64,
 }
@@ -67,6 +69,7 @@ impl LaneConfig {
             block_time: Millis(12_000),
             gas_margin_permille: 1_200,
             search_blocks_max: 20_000,
+            slot_search_blocks_max: 1_000,
             log_range_max: 1_000,
         }
     }
@@ -83,7 +86,7 @@ pub struct EvmLane {
     family: Family,
     attesters: Vec<EvmAddress>,
     /// The highest final block that this endpoint has named: finality doesn't go back.
-    pub(crate) last_final: Mutex<Option<(u64, BlockHash)>>,
+    last_final: Mutex<Option<(u64, BlockHash)>>,
 }
 
 impl EvmLane {
@@ -139,31 +142,34 @@ impl EvmLane {
         LaneError::Refused { lane: self.lane.clone(), reason: reason.to_string() }
     }
 
-    /// The newest final block, which must not lie behind, or differ from, what this endpoint called final before.
-    pub(crate) fn check_finality(&self, finalized: &Header) -> Result<(), RpcError> {
-        let mut last = self.last_final.lock().unwrap_or_else(PoisonError::into_inner);
-        match *last {
-            Some((number, _)) if finalized.number.0 < number => Err(self
-                .chain
-                .endpoint()
-                .malformed("eth_getBlockByNumber", format!("finality went back from block {number} to {}", finalized.number.0))),
-            Some((number, hash)) if finalized.number.0 == number && finalized.hash != hash => Err(self.chain.endpoint().malformed(
-                "eth_getBlockByNumber",
-                format!("finality violation at block {number}: {hash} was final, now {}", finalized.hash),
-            )),
-            _ => {
-                *last = Some((finalized.number.0, finalized.hash));
-                Ok(())
-            }
-        }
-    }
-
-    /// Head and newest final block, checked.
+    /// Head and newest final block. The final one must not lie behind, or differ from, what was final when it was asked for;
+    /// questions run side by side, so what another one learned meanwhile is no measure.
     pub(crate) async fn heads(&self) -> Result<(Header, Header), RpcError> {
+        const METHOD: &str = "eth_getBlockByNumber";
+        let before = *self.last_final();
+        let endpoint = self.chain.endpoint();
         let (head, finalized) = self.chain.heads().await?;
         let finalized = finalized.ok_or_else(|| self.chain.no_final_block())?;
-        self.check_finality(&finalized)?;
+        let found = (finalized.number.0, finalized.hash);
+        match before {
+            Some((number, _)) if found.0 < number => {
+                return Err(endpoint.malformed(METHOD, format!("finality went back from block {number} to {}", found.0)));
+            }
+            Some((number, hash)) if found.0 == number && found.1 != hash => {
+                return Err(endpoint.malformed(METHOD, format!("finality violation at block {number}: {hash} was final, now {}", found.1)));
+            }
+            _ => {}
+        }
+        let mut last = self.last_final();
+        if last.is_none_or(|(number, _)| number <= found.0) {
+            *last = Some(found);
+        }
+        drop(last);
         Ok((head, finalized))
+    }
+
+    fn last_final(&self) -> std::sync::MutexGuard<'_, Option<(u64, BlockHash)>> {
+        self.last_final.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest final block, checked.

@@ -68,6 +68,18 @@ impl fmt::Debug for LocalKey {
 /// Longest file that is read for a key.
 const KEY_FILE_BYTES_MAX: u64 = 4096;
 
+/// A key that others on this host can read is theirs as well.
+#[cfg(unix)]
+fn warn_if_shared(path: &std::path::Path, metadata: &std::fs::Metadata) {
+    use std::os::unix::fs::PermissionsExt;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "other users of this host may read the key file; set its mode to 0600");
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_shared(_: &std::path::Path, _: &std::fs::Metadata) {}
+
 impl LocalKey {
     /// Reads the key that `reference` names; what was read is wiped from memory.
     ///
@@ -77,8 +89,9 @@ impl LocalKey {
         let missing = |reason: String| SignerError::Missing { reference: reference.clone(), reason };
         let text = Zeroizing::new(match reference {
             KeyReference::File(path) => {
-                let size = std::fs::metadata(path).map_err(|error| missing(error.to_string()))?.len();
-                if size > KEY_FILE_BYTES_MAX {
+                let metadata = std::fs::metadata(path).map_err(|error| missing(error.to_string()))?;
+                warn_if_shared(path, &metadata);
+                if metadata.len() > KEY_FILE_BYTES_MAX {
                     return Err(SignerError::Malformed { reference: reference.clone() });
                 }
                 std::fs::read_to_string(path).map_err(|error| missing(error.to_string()))?

@@ -145,6 +145,7 @@ impl EscrowWatch {
         self.range = self.range.saturating_mul(2).min(self.range_max);
         self.last = Some((to, top.hash));
         self.ready.extend(blocks);
+        self.chain.endpoint().regain_health();
         Ok(true)
     }
 
@@ -216,7 +217,7 @@ impl EscrowWatch {
         let fact = facts::read(&self.genesis, &self.asset, log)
             .map_err(|error| self.unavailable(endpoint.malformed("eth_getLogs", error.to_string())))?;
         match fact {
-            Fact::Whole(event) => Ok(event),
+            Fact::Whole(event) => Ok(*event),
             Fact::Revocation { meta, escrow_id, assignment_id } => {
                 // An account's owner never changes, so a later final block says the same and isn't pruned.
                 let call = Settlement::accountCall { escrowId: B256::from(escrow_id.0) };

@@ -63,7 +63,8 @@ async fn a_derived_root_is_signed_and_signed_again_alike() {
 
 #[tokio::test]
 async fn any_field_that_is_not_as_derived_is_refused() {
-    let changes: [(&str, fn(&mut AssignmentLeaf)); 7] = [
+    type Change = (&'static str, fn(&mut AssignmentLeaf));
+    let changes: [Change; 7] = [
         ("assignmentId", |leaf| leaf.assignment_id = AssignmentId([1; 32])),
         ("jobId", |leaf| leaf.job_number.0 = 43),
         ("keyType", |leaf| leaf.key_type = KeyType::P256),
@@ -196,11 +197,17 @@ async fn leaves_of_one_root_stand_in_order_and_do_not_overlap() {
         };
         changes.iter().map(leaf).collect()
     };
+    let distinct = |mut claims: Vec<LeafClaim>| {
+        claims[0].leaf.assignment_id = AssignmentId([1; 32]);
+        claims
+    };
     for (reason, claims) in [
+        ("two leaves of one assignment", with(&[(10, 1), (20, 1)])),
+        ("two leaves of one assignment", with(&[(10, 1), (20, 2)])),
         ("order", with(&[(20, 1), (10, 1)])),
         ("order", with(&[(10, 2), (20, 1)])),
-        ("overlap", with(&[(10, 1), (13, 1)])),
-        ("overlap", with(&[(13, 1), (10, 2)])),
+        ("overlap", distinct(with(&[(10, 1), (13, 1)]))),
+        ("overlap", distinct(with(&[(13, 1), (10, 2)]))),
         ("of lane 7", with(&[((1 << 48) - 2, 1)])),
     ] {
         let (_, found) = refusal(&usual(&memory), &statement(&claims, 1), &claims).await;

@@ -56,3 +56,23 @@ async fn a_node_whose_finality_goes_back_or_changes_loses_its_health() {
     lane.view().await.unwrap();
     assert_eq!(lane.chain().endpoint().health(), acurast_adapter_evm::Health::Healthy);
 }
+
+#[tokio::test]
+async fn finality_follows_the_nodes_tag_or_the_depth_and_block_0_is_always_final() {
+    let Some(world) = World::start().await else { return };
+    world.anvil.mine(80).await;
+    let head = world.anvil.block_number().await;
+    // anvil calls final what is two epochs of 32 blocks old, and safe what is one epoch old.
+    for (finality, expected) in [
+        (Finality::Finalized, head - 64),
+        (Finality::Safe, head - 32),
+        (Finality::Depth(0), head),
+        (Finality::Depth(7), head - 7),
+        (Finality::Depth(1_000), 0),
+    ] {
+        let chain = acurast_adapter_evm::ChainConfig { finality, ..world.chain() };
+        let lane = EvmLane::connect(LaneConfig::new(chain, crate::world::LANE), crate::world::relayer()).await.unwrap();
+        let view = lane.view().await.unwrap();
+        assert_eq!((view.head.number.0, view.finalized.number.0), (head, expected), "{finality:?}");
+    }
+}

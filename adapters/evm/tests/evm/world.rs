@@ -7,7 +7,8 @@ use acurast_adapter_api::{
 };
 use acurast_adapter_evm::attester::AttesterConfig;
 use acurast_adapter_evm::{
-    ChainConfig, EndpointLimits, EvmLane, EvmRules, Finality, LaneConfig, LocalAttester, LocalKey, MemoryError, SignedLeaves,
+    ChainConfig, EndpointLimits, EvmChain, EvmEscrowOracle, EvmLane, EvmRules, Finality, LaneConfig, LocalAttester, LocalKey, MemoryError,
+    SignedLeaves,
 };
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{AssignmentId, BlockHash, Bytes, EscrowId, EvmAddress, Genesis, OwnerKey, ProcessorId, TxHash};
@@ -235,9 +236,9 @@ impl World {
         claim(&self.settlement, &self.consumer, self.escrow, counter)
     }
 
+    /// The contract's attester, asking the real contract for accounts.
     pub fn attester(&self) -> LocalAttester {
-        let escrows =
-            FixedEscrows(BTreeMap::from([(self.escrow, EscrowHolder { owner: self.owner, target: Bytes(self.consumer.0.to_vec()) })]));
+        let escrows = EvmEscrowOracle::new(Arc::new(EvmChain::new(self.chain()).unwrap()));
         attester(self.settlement, Arc::new(FixedAssignments(Some(assignment(processor_keys())))), Arc::new(escrows), Arc::default())
     }
 
