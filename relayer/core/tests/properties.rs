@@ -37,6 +37,7 @@ enum Step {
     Include(usize),
     Orphan(usize),
     Settle(usize, u8, u128, u128),
+    SettleAll(u128),
     Die(usize),
     NoOp(u128),
 }
@@ -60,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<prop::sample::Index>().prop_map(|i| Step::Orphan(i.index(64))),
         9 => (any::<prop::sample::Index>(), 0u8..5, 0u128..=MAX_CHARGE, 0u128..=SHARE)
             .prop_map(|(i, outcome, charge, cost)| Step::Settle(i.index(64), outcome, charge, cost)),
+        2 => (0u128..=MAX_CHARGE).prop_map(Step::SettleAll),
         2 => any::<prop::sample::Index>().prop_map(|i| Step::Die(i.index(64))),
         1 => (0u128..100).prop_map(Step::NoOp),
     ]
@@ -173,6 +175,7 @@ fn act(world: &mut World, model: &mut Model, step: &Step) -> Vec<JobsEvent> {
             None => vec![],
         },
         Step::Settle(index, outcome, charge, cost) => settle(world, model, *index, *outcome, *charge, *cost),
+        Step::SettleAll(charge) => settle_all(world, model, *charge),
         Step::Die(index) => match model.pick(*index) {
             Some((id, _)) => {
                 model.planned.retain(|(planned, _)| *planned != id);
@@ -223,6 +226,24 @@ fn settle(world: &mut World, model: &mut Model, index: usize, outcome: u8, charg
     model.charged += charged + share;
     model.paid += cost;
     world.slot_final(2, Purpose::Fulfill, vec![item(id, outcome, charged, share, cost)])
+}
+
+/// All deliveries that can be, in one transaction.
+fn settle_all(world: &mut World, model: &mut Model, charge: u128) -> Vec<JobsEvent> {
+    let mut items = Vec::new();
+    for (id, is_root) in std::mem::take(&mut model.planned) {
+        let assignment = model.assignment_of[&id];
+        let share = if model.share_paid.contains(&assignment) { 0 } else { 17 };
+        if is_root || !model.posted.contains(&assignment) || model.balance() < charge + share {
+            model.planned.push((id, is_root));
+            continue;
+        }
+        model.share_paid.insert(assignment);
+        model.charged += charge + share;
+        model.paid += 3;
+        items.push(item(id, ItemOutcome::Settled, charge, share, 3));
+    }
+    if items.is_empty() { vec![] } else { world.slot_final(3, Purpose::Fulfill, items) }
 }
 
 fn check_books(world: &World, model: &Model) {
@@ -298,7 +319,7 @@ fn rows_after(log: &[Logged], batch: usize) -> BTreeMap<(u8, Vec<u8>), Vec<u8>> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
 
     #[test]
     fn any_interleaving_keeps_the_books_ends_each_execution_once_and_replays_to_the_same_bytes(

@@ -1,7 +1,7 @@
 //! What a lane saw: a settlement's transaction is included, gone again, or final with its effects and costs; or it is dead.
 //!
 //! One final slot can carry items of many jobs: each job gets a record of its own. What a contract says it charged an
-//! account in one transaction is compared with its items in the record of the first of the account's jobs.
+//! account in one transaction is compared with its items first, in a record of the account.
 
 use super::outcome::{Ending, end, end_undelivered};
 use super::{Context, DecideError, Draft, money, outcome};
@@ -14,7 +14,7 @@ use acurast_events::ids::SettlementKind;
 use acurast_events::jobs::{
     BlockRef, Fault, LedgerDiffers, Outcome, SettlementDead, SettlementFinal, SettlementIncluded, SettlementRewound,
 };
-use acurast_events::lanes::{EffectFound, IntentDead, ItemFinal, ItemOutcome, LanesEvent, SlotFinal};
+use acurast_events::lanes::{AccountCharge, EffectFound, IntentDead, ItemFinal, ItemOutcome, LanesEvent, SlotFinal};
 use acurast_events::units::{Batch, Execution, Gas, Slot};
 use std::collections::BTreeSet;
 
@@ -26,8 +26,11 @@ pub(super) fn event(context: &Context<'_>, lane: &AccountId, event: &LanesEvent)
         LanesEvent::EffectFound(it) => each_job(context, &[it.settlement_id], |draft, _| found(draft, it)),
         LanesEvent::SlotFinal(it) if it.items.is_empty() => without_items(context, lane, it),
         LanesEvent::SlotFinal(it) => {
+            if let Some(decision) = compare_charges(context, it)? {
+                return Ok(Some(decision));
+            }
             let ids: Vec<_> = it.items.iter().map(|item| item.settlement_id).collect();
-            each_job(context, &ids, |draft, ids| slot_final(context, draft, ids, it))
+            each_job(context, &ids, |draft, ids| slot_final(draft, ids, it))
         }
         // The rest is dispatch's own: accepted intents, attempts, quarantine. No job changes by it.
         _ => Ok(None),
@@ -118,8 +121,7 @@ struct Effect {
     gas_used: Gas,
 }
 
-fn slot_final(context: &Context<'_>, draft: &mut Draft<'_>, ids: &[SettlementId], slot: &SlotFinal) -> Result<(), DecideError> {
-    compare_charges(context, draft, slot)?;
+fn slot_final(draft: &mut Draft<'_>, ids: &[SettlementId], slot: &SlotFinal) -> Result<(), DecideError> {
     for item in slot.items.iter().filter(|item| ids.contains(&item.settlement_id)) {
         item_final(draft, slot, item)?;
     }
@@ -278,27 +280,39 @@ fn found(draft: &mut Draft<'_>, event: &EffectFound) -> Result<(), DecideError> 
     end_settled(draft, &place, event.success, &event.block)
 }
 
-/// Compares the contract's sums with the items', once per account: in the record of the first of its jobs.
-fn compare_charges(context: &Context<'_>, draft: &mut Draft<'_>, slot: &SlotFinal) -> Result<(), DecideError> {
-    let key = draft.job()?.key;
-    let Some(own) = draft.scope.paying_account().map(|account| account.escrow_id) else { return Ok(()) };
-    let escrow_of = |id: &SettlementId| -> Option<(JobKey, EscrowId)> {
-        let job = context.partition.settlement(id)?;
-        Some((job.key, job.destination.as_ref()?.escrow_id))
-    };
-    let places: Vec<_> = slot.items.iter().filter_map(|item| Some((item, escrow_of(&item.settlement_id)?))).collect();
-    let first = places.iter().filter(|(_, (_, escrow))| *escrow == own).map(|(_, (job, _))| *job).min();
-    if first != Some(key) {
-        return Ok(());
+/// Compares the contract's sums with the items', account by account, before any job is told: a job that closes by this
+/// slot takes its items out of the index. Read again after a crash, the sums were compared if any job has answered.
+fn compare_charges(context: &Context<'_>, slot: &SlotFinal) -> Result<Option<Decision>, DecideError> {
+    let jobs: Vec<_> = slot.items.iter().filter_map(|item| Some((item, context.partition.settlement(&item.settlement_id)?))).collect();
+    let heard = |job: &Job| context.input.is_some_and(|input| job.heard.has(input));
+    if context.answered.iter().any(|subject| matches!(subject, Subject::Job(_))) || jobs.iter().any(|(_, job)| heard(job)) {
+        return Ok(None);
     }
-    let sum = |part: fn(&ItemFinal) -> Amount| {
-        Amount::checked_sum(places.iter().filter(|(_, (_, escrow))| *escrow == own).map(|(item, _)| part(item)))
-            .unwrap_or(Amount(u128::MAX))
-    };
-    let said: Vec<_> = slot.charges.iter().filter(|charge| charge.escrow_id == own).collect();
-    let contract = |part: fn(&acurast_events::lanes::AccountCharge) -> Amount| {
-        Amount::checked_sum(said.iter().map(|charge| part(charge))).unwrap_or(Amount(u128::MAX))
-    };
-    money::compare(draft, own, "items of one transaction", sum(|item| item.charge), contract(|charge| charge.items))?;
-    money::compare(draft, own, "root shares of one transaction", sum(|item| item.root_share), contract(|charge| charge.root_shares))
+    let escrow_of = |job: &Job| job.destination.as_ref().map(|destination| destination.escrow_id);
+    let accounts: BTreeSet<EscrowId> = jobs.iter().filter_map(|(_, job)| escrow_of(job)).collect();
+    for account in accounts {
+        let Some(mut draft) = context.draft(Subject::Account(account)) else { continue };
+        let items = |part: fn(&ItemFinal) -> Amount| {
+            sum(jobs.iter().filter(|(_, job)| escrow_of(job) == Some(account)).map(|(item, _)| part(item)))
+        };
+        let said = |part: fn(&AccountCharge) -> Amount| sum(slot.charges.iter().filter(|charge| charge.escrow_id == account).map(part));
+        let sums = [
+            ("items of one transaction", items(|item| item.charge), said(|charge| charge.items)),
+            ("root shares of one transaction", items(|item| item.root_share), said(|charge| charge.root_shares)),
+        ];
+        for (what, ledger, contract) in sums {
+            if ledger != contract {
+                draft.emit(LedgerDiffers { escrow_id: account, ledger, contract, what: format!("{what} {}", slot.tx) })?;
+            }
+        }
+        if let Some(decision) = draft.finish() {
+            return Ok(Some(decision));
+        }
+    }
+    Ok(None)
+}
+
+fn sum(amounts: impl Iterator<Item = Amount>) -> Amount {
+    // Past 128 bits no two sums are alike that should be.
+    Amount::checked_sum(amounts).unwrap_or(Amount(u128::MAX))
 }

@@ -5,7 +5,7 @@ use crate::account::Account;
 use crate::job::SettlementPlace;
 use crate::ledger::{escrow_account, signer_account};
 use acurast_events::amount::Amount;
-use acurast_events::bytes::{EscrowId, JobKey, SettlementId};
+use acurast_events::bytes::{JobKey, SettlementId};
 use acurast_events::caip::AssetId;
 use acurast_events::jobs::{Book, LedgerAccountKind, LedgerDiffers, Posted, Posting, PostingReason};
 
@@ -130,9 +130,4 @@ pub(super) fn cost(draft: &mut Draft<'_>, item: &Cost<'_>) -> Result<(), DecideE
         }
     }
     Ok(())
-}
-
-/// The contract's own sum for an account against that of its items in one transaction.
-pub(super) fn compare(draft: &mut Draft<'_>, escrow_id: EscrowId, what: &str, ledger: Amount, contract: Amount) -> Result<(), DecideError> {
-    if ledger == contract { Ok(()) } else { draft.emit(LedgerDiffers { escrow_id, ledger, contract, what: what.to_owned() }) }
 }
