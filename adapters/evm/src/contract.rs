@@ -57,7 +57,6 @@ mod bindings {
             error InvalidAttestation(uint256 index);
             error EmptyRoot();
             error RingSlotLocked(uint64 batch, uint64 held, uint64 lockedUntil);
-            error PriceTooLarge();
             error EmptyBatch();
             error AmountTooLarge(uint256 amount);
             error WrongLane(uint256 index, uint64 batch);

@@ -75,7 +75,6 @@ fn settlement(error: &SettlementErrors) -> Reverted {
         E::RingSlotLocked(e) => {
             (None, format!("RingSlotLocked: the slot of root {} holds {}, locked until {} ms or not older", e.batch, e.held, e.lockedUntil))
         }
-        E::PriceTooLarge(_) => (None, "PriceTooLarge: the gas price exceeds what a ring slot records".into()),
         E::EmptyBatch(_) => (None, "EmptyBatch: no items".into()),
         E::AmountTooLarge(e) => (None, format!("AmountTooLarge: {}", e.amount)),
     };
