@@ -42,7 +42,7 @@ pub enum Lost {
     Cancelled,
     /// What was appended couldn't be read back.
     #[error("the records couldn't be read back: {0}")]
-    Unread(FollowError),
+    Unread(Box<FollowError>),
 }
 
 /// Why records weren't written.
@@ -132,7 +132,7 @@ impl PartitionWriter {
                         return Ok(());
                     }
                 }
-                Err(error) => return Err(self.lose(Lost::Unread(error))),
+                Err(error) => return Err(self.lose(Lost::Unread(Box::new(error)))),
             }
         }
     }
@@ -236,7 +236,7 @@ impl PartitionWriter {
         while records.len() < hashes.len() {
             let batch = match self.reader.next_batch().await {
                 Ok(batch) => batch,
-                Err(error) => return Err(self.lose(Lost::Unread(error))),
+                Err(error) => return Err(self.lose(Lost::Unread(Box::new(error)))),
             };
             self.check_owner()?;
             records.extend(batch.records);
@@ -247,10 +247,11 @@ impl PartitionWriter {
             if records.len() < hashes.len() && self.reader.next_offset() > last {
                 return Err(self.lose(Lost::Skipped));
             }
-            if records.len() < hashes.len() && batch.caught_up {
-                if let Err(error) = self.reader.wait().await {
-                    return Err(self.lose(Lost::Unread(error)));
-                }
+            if records.len() < hashes.len()
+                && batch.caught_up
+                && let Err(error) = self.reader.wait().await
+            {
+                return Err(self.lose(Lost::Unread(Box::new(error))));
             }
         }
         Ok(records)

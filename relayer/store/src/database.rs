@@ -35,6 +35,9 @@ pub struct Refold {
     pub now: String,
 }
 
+/// A key of the whole database, and its value.
+pub(crate) type RawRow = (Box<[u8]>, Box<[u8]>);
+
 /// What views and partition stores share.
 pub(crate) struct Shared {
     pub(crate) db: DB,
@@ -59,11 +62,7 @@ impl Shared {
     }
 
     /// Rows whose key begins with `prefix`, from the key `from` on.
-    pub(crate) fn scan<'a>(
-        &'a self,
-        prefix: &[u8],
-        from: &[u8],
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StoreError>> + use<'a> {
+    pub(crate) fn scan<'a>(&'a self, prefix: &[u8], from: &[u8]) -> impl Iterator<Item = Result<RawRow, StoreError>> + use<'a> {
         let mut bounds = ReadOptions::default();
         if let Some(after) = after_prefix(prefix) {
             bounds.set_iterate_upper_bound(after);

@@ -148,7 +148,7 @@ impl BucketDigests {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
     use super::*;
     use proptest::prelude::*;
 

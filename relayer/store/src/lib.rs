@@ -22,7 +22,7 @@ mod partition;
 mod view;
 
 pub use applied::Applied;
-pub use changes::{Row, StoredRow};
+pub use changes::{KeyValue, Row, StoredRow};
 pub use database::{Identity, Refold, Store};
 pub use digest::{BUCKETS, BucketDigests, Digest};
 pub use error::StoreError;

@@ -1,7 +1,7 @@
 //! Reads a partition's fold: for cores that load, for the API, and for commands beside a running relayer.
 
 use crate::applied::Applied;
-use crate::changes::StoredRow;
+use crate::changes::{KeyValue, StoredRow};
 use crate::database::Shared;
 use crate::digest::{BucketDigests, Digest};
 use crate::error::StoreError;
@@ -59,7 +59,7 @@ impl PartitionView {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn scan(&self, table: u8, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn scan(&self, table: u8, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<KeyValue>, StoreError> {
         let within = self.id.row(table, prefix);
         // The least key after `after` is `after` with a zero byte.
         let from = after.map_or_else(|| within.clone(), |after| [&self.id.row(table, after)[..], &[0]].concat());
