@@ -101,7 +101,7 @@ impl Lane {
         self.state
             .roots
             .get(&batch)
-            .is_some_and(|root| root.stage == RootStage::Ready && !self.too_late(context.policy, view, root.statement.locked_until))
+            .is_some_and(|root| root.stage == RootStage::Ready && self.in_time(context, view, root.statement.locked_until))
     }
 
     /// A draft whose items can't be sent any more makes room; one that its items can't pay for rests, and others go first.

@@ -11,7 +11,7 @@ use crate::state::{Attempt, FulfillmentStage, RootStage, SlotState};
 use acurast_adapter_api::{LaneView, Observation, SendOutcome, Simulation};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{SettlementId, TxHash};
-use acurast_events::lanes::{AttemptEnd, AttemptPrepared, Purpose};
+use acurast_events::lanes::{AttemptEnd, AttemptPrepared, FeeBid, Purpose};
 use acurast_events::units::{Gas, Millis, Slot, Timestamp};
 
 /// A simulation is good for this many block times.
@@ -91,22 +91,24 @@ impl Lane {
                 None => return Step::Plan(Plan::Simulate(call)),
             }
         };
-        let question = self.fee_question(context, view, slot, state, &call, gas, !same);
+        let mut question = self.fee_question(context, view, slot, state, &call, gas, !same);
         let fee = match fee::decide(&context.policy.fee, &question) {
             FeeDecision::Replace(fee) => fee,
             decision => return Step::Decided(decision),
         };
-        // After an eviction the ladder may come by a step that was signed before: those bytes serve.
-        let twin = state
-            .attempts
-            .iter()
-            .map(|attempt| &attempt.prepared)
-            .find(|before| before.fee == fee && before.purpose == call.purpose && before.items == call.items);
-        Step::Plan(match twin {
-            None => Plan::Sign(SignRequest { slot, attempt, call, fee }),
-            Some(twin) if self.may_send(context, view, twin) && self.resend_due(context, twin) => Plan::Send(twin.tx),
-            Some(_) => Plan::Nothing,
-        })
+        // After an eviction the ladder may come by a step that was signed before: those bytes serve, unless a pool has
+        // refused them as too low, where a dearer one of this slot is still known.
+        let Some(twin) = twin(state, &call, &fee) else {
+            return Step::Plan(Plan::Sign(SignRequest { slot, attempt, call, fee }));
+        };
+        if self.sent_outcome(twin) == Some(&SendOutcome::FeeTooLow) {
+            (question.last, question.urgent) = (state.highest_bid(true), true);
+            if let FeeDecision::Replace(fee) = fee::decide(&context.policy.fee, &question) {
+                return Step::Plan(Plan::Sign(SignRequest { slot, attempt, call, fee }));
+            }
+        }
+        let again = self.may_send(context, view, &twin.prepared) && self.resend_due(context, &twin.prepared);
+        Step::Plan(if again { Plan::Send(twin.prepared.tx) } else { Plan::Nothing })
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call of one pure question; a struct would only repeat FeeQuestion")]
@@ -122,9 +124,11 @@ impl Lane {
     ) -> FeeQuestion {
         let newest = state.live().next_back().or(state.attempts.last());
         // Refused as too low: some pool holds an earlier one, evicted elsewhere. The step counts from the highest of all.
-        // So does the step after bytes that are never taken, which would be signed again otherwise.
+        // So does the step after bytes that are never taken, which would be signed again otherwise. What was refused before
+        // it ended says nothing any more: the ladder restarts.
         let rejected = !shrunk && state.attempts.last().is_some_and(|last| last.ended == Some(AttemptEnd::Rejected));
-        let underpriced = rejected || newest.is_some_and(|newest| self.sent_outcome(newest) == Some(&SendOutcome::FeeTooLow));
+        let refused = |newest: &Attempt| newest.ended.is_none() && self.sent_outcome(newest) == Some(&SendOutcome::FeeTooLow);
+        let underpriced = rejected || newest.is_some_and(refused);
         FeeQuestion {
             market: view.market,
             gas_limit,
@@ -167,23 +171,27 @@ impl Lane {
         if paying.len() == items.len() { Vec::new() } else { paying }
     }
 
-    /// Whether an item of this attempt may still be sent, by the destination's own clock.
+    /// Whether an item of this attempt lives on in a block to come, by the destination's own blocks.
     fn alive(&self, context: Context<'_>, view: &LaneView, attempt: &AttemptPrepared, id: &SettlementId) -> bool {
+        self.serves_until(attempt, id) > view.head.timestamp.after(context.caps.block_time)
+    }
+
+    /// Nothing is sent after this time.
+    fn serves_until(&self, attempt: &AttemptPrepared, id: &SettlementId) -> Timestamp {
         let not_after = match attempt.purpose {
             // A root serves as long as one of its leaves does.
             Purpose::Root => attempt.batch.and_then(|batch| self.state.roots.get(&batch)).map(|root| root.statement.locked_until),
             Purpose::Fulfill => self.state.fulfillments.get(id).map(|item| item.intent.not_after),
             Purpose::NoOp => None,
         };
-        // The chain's clock went on since the view, and the bytes are mined in a block to come.
-        let age = self.volatile.view.as_ref().map_or(Millis(0), |(at, _)| context.now.since(*at));
-        let by_then = view.head.timestamp.after(age).after(context.caps.block_time);
-        not_after.is_some_and(|not_after| not_after > by_then)
+        not_after.unwrap_or_default()
     }
 
-    /// Whether these bytes may be sent: nothing is, after a `not_after` (PROTOCOL §5).
+    /// Whether these bytes may be sent: nothing is, after a `not_after` (PROTOCOL §5). A head that stands still does not
+    /// stop the chain's clock, so that what waited behind a stall is not sent into the first block after it.
     pub(crate) fn may_send(&self, context: Context<'_>, view: &LaneView, attempt: &AttemptPrepared) -> bool {
-        attempt.items.iter().all(|id| self.alive(context, view, attempt, id))
+        let by_then = self.volatile.chain_clock(view, context.now).after(context.caps.block_time);
+        attempt.items.iter().all(|id| self.serves_until(attempt, id) > by_then)
     }
 
     /// The tightest cap of a call's items: what their accounts allow, and what their reservations cover if the whole gas
@@ -222,9 +230,14 @@ impl Lane {
         };
         let caps = &item.intent.caps;
         let cap = FeeCap { max_fee: caps.max_fee_per_gas, priority: caps.max_priority_fee };
-        !self.too_late(context.policy, view, item.intent.not_after)
+        self.in_time(context, view, item.intent.not_after)
             && fee::first_bid(&context.policy.fee, &view.market, Some(cap), Gas(0)).is_some()
             && self.state.leaf_of(&item.intent).is_some_and(|leaf| self.state.standing_root(leaf).is_some())
+    }
+
+    /// Whether a new transaction would be mined in time.
+    pub(crate) fn in_time(&self, context: Context<'_>, view: &LaneView, not_after: Timestamp) -> bool {
+        not_after > self.volatile.chain_clock(view, context.now).after(context.policy.expiry_margin)
     }
 
     fn sent_outcome(&self, attempt: &Attempt) -> Option<&SendOutcome> {
@@ -252,6 +265,12 @@ impl Lane {
 enum Step {
     Plan(Plan),
     Decided(FeeDecision),
+}
+
+/// The attempt that would be signed again.
+fn twin<'a>(state: &'a SlotState, call: &CallKey, fee: &FeeBid) -> Option<&'a Attempt> {
+    let same = |before: &AttemptPrepared| before.fee == *fee && before.purpose == call.purpose && before.items == call.items;
+    state.attempts.iter().find(|attempt| same(&attempt.prepared))
 }
 
 pub(crate) fn no_op() -> CallKey {

@@ -57,6 +57,8 @@ pub(crate) struct Suspicion {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Volatile {
     pub(crate) view: Option<(Timestamp, LaneView)>,
+    /// When the view's head was first seen: the chain's clock has gone on since, whatever a stalled node repeats.
+    head_since: Timestamp,
     /// Look again before anything else: an answer contradicted the view.
     pub(crate) view_stale: bool,
     pub(crate) finalized: BTreeMap<BlockNumber, BlockRef>,
@@ -124,8 +126,17 @@ impl Volatile {
         while self.finalized.len() > FINALIZED_KEPT {
             self.finalized.pop_first();
         }
+        if self.view.as_ref().is_none_or(|(_, known)| known.head.hash != view.head.hash) {
+            self.head_since = now;
+        }
         self.view = Some((now, view.clone()));
         self.view_stale = false;
+    }
+
+    /// What the chain's clock has come to, if it went on since the head was seen. It decides what isn't sent any more;
+    /// what has *ended* is decided by blocks alone.
+    pub(crate) fn chain_clock(&self, view: &LaneView, now: Timestamp) -> Timestamp {
+        view.head.timestamp.after(now.since(self.head_since))
     }
 
     fn note_sent(&mut self, tx: &TxHash, outcome: &SendOutcome, now: Timestamp) {

@@ -314,6 +314,7 @@ fn a_transaction_that_outlives_its_not_after_gives_its_slot_to_a_no_op() {
     shell.chain.mine_priority_min = 0;
     shell.ticks(20);
     shell.assert_sound();
+    assert_eq!(shell.chain.sent_late, 0);
     assert_eq!(attempts(&shell).last().unwrap().purpose, Purpose::NoOp);
     assert_eq!(shell.finals()[1].purpose, Some(Purpose::NoOp));
     assert!(shell.chain.settled().is_empty() && dead(&shell).len() == 1);
@@ -380,6 +381,24 @@ fn a_frozen_head_stops_nothing_for_good() {
     shell.ticks(30);
     shell.assert_sound();
     assert_eq!(shell.chain.settled().len(), 4);
+}
+
+#[test]
+fn no_answer_is_not_a_missing_transaction() {
+    let mut shell = with_root(one());
+    shell.chain.mine_priority_min = 100 * GWEI;
+    shell.policy.fee.bump_after = acurast_events::units::Millis(1_000_000);
+    shell.ticks(3);
+    // From now on nothing is answered, for long.
+    shell.faults = 1;
+    shell.ticks(30);
+    shell.faults = 0;
+    shell.tick();
+    assert_eq!(shell.count("AttemptEnded"), 0, "a transaction was given up although nobody said it was missing");
+    shell.chain.mine_priority_min = 0;
+    shell.ticks(10);
+    shell.assert_sound();
+    assert_eq!(attempts(&shell).len(), 2);
 }
 
 #[test]

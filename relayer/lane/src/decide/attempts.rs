@@ -107,16 +107,18 @@ impl Lane {
                 continue;
             }
             for attempt in state.live().rev() {
-                let Some(end) = self.lost(context, attempt) else { break };
+                let Some(end) = self.lost(context, view, attempt) else { break };
                 events.push(AttemptEnded { slot: *slot, tx: attempt.prepared.tx, end }.into());
             }
         }
         events
     }
 
-    fn lost(&self, context: Context<'_>, attempt: &Attempt) -> Option<AttemptEnd> {
+    fn lost(&self, context: Context<'_>, view: &LaneView, attempt: &Attempt) -> Option<AttemptEnd> {
         let watch = self.volatile.watches.get(&attempt.prepared.tx)?;
-        if watch.sent.is_none() || watch.not_found < context.policy.not_found_max {
+        // What is yet to be sent is not missed; what must not be sent any more is.
+        let unsent = watch.sent.is_none() && self.may_send(context, view, &attempt.prepared);
+        if unsent || watch.not_found < context.policy.not_found_max {
             return None;
         }
         match context.caps.attempt_ttl {

@@ -14,7 +14,7 @@ use acurast_events::units::{Batch, Timestamp};
 use std::collections::BTreeSet;
 
 impl Lane {
-    /// Whether a new transaction would come too late, by the destination's own clock.
+    /// Whether a new transaction would come too late, by the destination's own blocks (PROTOCOL §8).
     pub(crate) fn too_late(&self, policy: &LanePolicy, view: &LaneView, not_after: Timestamp) -> bool {
         not_after <= view.head.timestamp.after(policy.expiry_margin)
     }

@@ -94,13 +94,19 @@ pub struct Chain {
     pub pool: BTreeMap<Slot, Tx>,
     /// Times that a settled item was sent again.
     pub skipped_as_settled: u32,
-    /// Sends of an item after its `not_after`.
+    /// Sends of an item after its `not_after`, by the newest block.
     pub sent_late: u32,
+    /// Those of which a view had told that they are late.
+    pub sent_late_knowingly: u32,
+    /// The time of the newest block that a view told.
+    told: u64,
     /// Slots that were ever seen with a gap before them in the pool, at a send.
     pub broadcasts: u32,
     signed: BTreeMap<Bytes, Tx>,
     blocks: Vec<Block>,
     contract: Contract,
+    /// Index of the newest final block; never goes back.
+    finalized: usize,
     salt: u8,
 }
 
@@ -126,17 +132,21 @@ impl Chain {
             pool: BTreeMap::new(),
             skipped_as_settled: 0,
             sent_late: 0,
+            sent_late_knowingly: 0,
+            told: 0,
             broadcasts: 0,
             signed: BTreeMap::new(),
             blocks: vec![genesis],
             contract: Contract::default(),
+            finalized: 0,
             salt: 0,
         }
     }
 
     // ------------------------------------------------------------------------------------ what the adapter does
 
-    pub fn view(&self) -> LaneView {
+    pub fn view(&mut self) -> LaneView {
+        self.told = self.head().at.timestamp.0;
         let finalized = self.finalized();
         LaneView {
             head: self.head().at.clone(),
@@ -185,7 +195,9 @@ impl Chain {
     pub fn broadcast(&mut self, bytes: &Bytes) -> SendOutcome {
         self.broadcasts += 1;
         let tx = self.signed[bytes].clone();
-        self.sent_late += tx.items.iter().filter(|item| item.not_after <= self.head().at.timestamp.0).count() as u32;
+        let late = |by: u64| tx.items.iter().filter(|item| item.not_after <= by).count() as u32;
+        self.sent_late += late(self.head().at.timestamp.0);
+        self.sent_late_knowingly += late(self.told);
         let outcome = self.offer(tx);
         if self.lose_answers > 0 {
             self.lose_answers -= 1;
@@ -225,9 +237,7 @@ impl Chain {
 
     pub fn observe(&self, tx: &TxHash) -> Observation {
         match self.find(tx) {
-            Some((block, mined)) => {
-                Observation::Included(Inclusion { block: self.blocks[block].at.clone(), success: mined.success })
-            }
+            Some((block, mined)) => Observation::Included(Inclusion { block: self.blocks[block].at.clone(), success: mined.success }),
             None if self.pool.values().any(|held| held.hash == *tx) => Observation::Pending,
             None => Observation::NotFound,
         }
@@ -291,6 +301,7 @@ impl Chain {
             mined.push(self.execute(tx));
         }
         self.blocks.push(Block { at, mined });
+        self.finalized = self.finalized.max((self.blocks.len() - 1).saturating_sub(self.finality_depth));
     }
 
     fn execute(&mut self, tx: Tx) -> Mined {
@@ -346,7 +357,8 @@ impl Chain {
         let hash = TxHash([0xf0; 32]);
         let call = CallKey { purpose: Purpose::NoOp, batch: None, items: Vec::new() };
         let fee = 10_000 * super::GWEI;
-        let tx = Tx { hash, slot: Slot(slot), call, max_fee: fee, priority: fee / 2, gas: 21_000, foreign: true, root: None, items: Vec::new() };
+        let tx =
+            Tx { hash, slot: Slot(slot), call, max_fee: fee, priority: fee / 2, gas: 21_000, foreign: true, root: None, items: Vec::new() };
         self.pool.insert(Slot(slot), tx);
         hash
     }
@@ -406,7 +418,7 @@ impl Chain {
     }
 
     fn finalized(&self) -> usize {
-        (self.blocks.len() - 1).saturating_sub(self.finality_depth)
+        self.finalized
     }
 
     fn taken_up_to(&self, block: usize) -> u64 {
