@@ -221,7 +221,7 @@ impl Partition {
         partition_of(lane.as_str().as_bytes(), self.partitions) == self.index
     }
 
-    /// The number of records folded, Progress records included.
+    /// The number of records folded. Progress records say nothing about jobs and are not folded.
     pub fn records(&self) -> u64 {
         self.records
     }
@@ -273,8 +273,8 @@ impl Partition {
         self.wakes.first().map(|(at, _)| *at)
     }
 
-    pub(crate) fn parts(&mut self) -> (&mut Dirty, &BTreeMap<JobKey, Job>, &BTreeMap<EscrowId, Account>, &BTreeMap<AccountId, LaneBook>) {
-        (&mut self.dirty, &self.jobs, &self.accounts, &self.lanes)
+    pub(crate) fn take_dirty(&mut self) -> Dirty {
+        std::mem::take(&mut self.dirty)
     }
 
     pub(crate) fn restore(&mut self, records: u64, jobs: Vec<Job>, accounts: Vec<Account>, lanes: Vec<LaneBook>) {

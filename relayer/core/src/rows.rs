@@ -191,31 +191,30 @@ impl Partition {
     /// When a value can't be encoded, which only a defect of this crate can cause.
     pub fn changes(&mut self) -> Result<Vec<Row>, RowError> {
         let records = self.records();
-        let (dirty, jobs, accounts, lanes) = self.parts();
-        let dirty = std::mem::take(dirty);
+        let dirty = self.take_dirty();
         let mut rows: BTreeMap<(u8, Vec<u8>), Option<Vec<u8>>> = BTreeMap::new();
         let mut put = |table: Table, key: Vec<u8>, value: Option<Vec<u8>>| rows.insert((table.id(), key), value);
 
         put(Table::Meta, Vec::new(), Some(encode(Table::Meta, &[], &records)?));
         for key in &dirty.jobs {
-            if let Some(job) = jobs.get(key) {
+            if let Some(job) = self.job(key) {
                 put(Table::OpenJobs, key.0.to_vec(), Some(encode(Table::OpenJobs, &key.0, job)?));
             }
         }
         for (job, at) in &dirty.executions {
-            if let Some(state) = jobs.get(job).and_then(|job| job.executions.get(at)) {
+            if let Some(state) = self.job(job).and_then(|job| job.executions.get(at)) {
                 let key = execution_row_key(job, at);
                 let value = encode(Table::OpenExecutions, &key, state)?;
                 put(Table::OpenExecutions, key, Some(value));
             }
         }
         for id in &dirty.accounts {
-            if let Some(account) = accounts.get(id) {
+            if let Some(account) = self.account(id) {
                 put(Table::Accounts, id.0.to_vec(), Some(encode(Table::Accounts, &id.0, account)?));
             }
         }
         for id in &dirty.lanes {
-            if let Some(lane) = lanes.get(id) {
+            if let Some(lane) = self.lane(id) {
                 let key = id.as_str().as_bytes().to_vec();
                 let value = encode(Table::Lanes, &key, lane)?;
                 put(Table::Lanes, key, Some(value));

@@ -150,7 +150,6 @@ fn an_account_expires_by_its_own_chains_blocks() {
         amount: Amount(10_000),
     });
     assert!(world.seal(6_000).is_empty(), "Acurast's time says nothing about it");
-    let mut world = world;
     assert_eq!(names(&world.dest_seal(6_000)), ["AccountClosing"]);
     assert!(world.dest_seal(7_000).is_empty());
 }

@@ -89,7 +89,7 @@ fn somebody_waits(draft: &Draft<'_>, job: &Job, place: &SettlementPlace) -> bool
     let Some(escrow) = job.destination.as_ref().map(|destination| destination.escrow_id) else { return false };
     let mine = job.settlement(place).and_then(|settlement| settlement.queued());
     let is_before = |ticket| mine.is_none_or(|(own, _)| ticket < own);
-    let own = job.executions.iter().filter_map(|(_, state)| state.fulfillment.as_ref()?.queued());
+    let own = job.executions.values().filter_map(|state| state.fulfillment.as_ref()?.queued());
     let own_roots = job.assignments.values().filter_map(|assignment| assignment.settling.as_ref()?.root.queued());
     // Of this job, what the record in the making already changed counts, not what the partition still says.
     draft.scope.partition.queue(&escrow).any(|(ticket, waiter)| waiter.job != job.key && is_before(*ticket))
