@@ -144,7 +144,7 @@ impl Access {
     /// The header of a block that the node is known to have.
     pub(crate) async fn header(&self, connection: &Connection, number: BlockNumber, hash: &BlockHash) -> Result<Header, SourceError> {
         let header = connection.header(hash).await.map_err(|error| self.failure(error, number))?;
-        header.ok_or_else(|| self.unavailable(format!("no header of block {number} {hash}")))
+        header.ok_or_else(|| self.unavailable(format!("the node has no block {hash}")))
     }
 
     /// A block with no answers yet, its runtimes loaded.

@@ -35,6 +35,7 @@ mod reports;
 pub mod runtime;
 pub mod snapshot;
 mod state;
+mod strip;
 
 pub use decode::EventCounts;
 pub use endpoint::NodeUrl;
@@ -44,3 +45,4 @@ pub use oracle::NodeOracle;
 pub use recorded::{RecordedOracle, RecordedSource};
 pub use recorder::{Recorder, RecordingSummary, record};
 pub use recording::{Recording, RecordingError};
+pub use strip::without_docs;

@@ -30,6 +30,8 @@ pub(crate) struct BlockFacts<'a, 'r> {
     state: &'a State<'a>,
     now: Timestamp,
     outcomes: Outcomes<&'r EventRecord<'r>>,
+    /// Acknowledgements so far, with the counter that each sets up.
+    acknowledged: BTreeMap<(JobId, ProcessorId), Execution>,
     /// Reports so far, by match.
     reports: BTreeMap<(JobId, ProcessorId), u32>,
     /// JobExecutionMatchedV2 events of a job: in the block, and so far.
@@ -38,8 +40,15 @@ pub(crate) struct BlockFacts<'a, 'r> {
 
 impl<'a, 'r> BlockFacts<'a, 'r> {
     pub(crate) fn new(input: &'a BlockInput<'a>, state: &'a State<'a>, now: Timestamp, records: &'r [EventRecord<'r>]) -> Self {
-        let mut facts =
-            Self { input, state, now, outcomes: Outcomes::default(), reports: BTreeMap::new(), execution_matches: BTreeMap::new() };
+        let mut facts = Self {
+            input,
+            state,
+            now,
+            outcomes: Outcomes::default(),
+            acknowledged: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            execution_matches: BTreeMap::new(),
+        };
         for record in records.iter().filter(|record| (record.pallet, record.variant) == ("AcurastMarketplace", "JobExecutionMatchedV2")) {
             // One that does not decode is quarantined when its turn comes.
             if let Ok(job) = facts.job(record) {
@@ -176,7 +185,7 @@ impl<'a, 'r> BlockFacts<'a, 'r> {
     }
 
     fn acknowledged(
-        &self,
+        &mut self,
         record: &EventRecord<'_>,
         job: JobId,
         processor: ProcessorId,
@@ -189,6 +198,9 @@ impl<'a, 'r> BlockFacts<'a, 'r> {
             Some(assignment) => Some(assignment),
             None => self.state.assignment(At::Parent, &processor, &job)?,
         };
+        // The pallet starts the counter here: a report in this very block finds it in no state before the block.
+        let first = assignment.as_ref().and_then(RawAssignment::execution).unwrap_or(Execution(0));
+        self.acknowledged.insert((job.clone(), processor), first);
         Ok(vec![SourceEvent::Acknowledged(Acknowledged {
             meta: self.input.meta_of(record, 0),
             job,
@@ -228,7 +240,8 @@ impl<'a, 'r> BlockFacts<'a, 'r> {
 
     /// `NextReportIndex` before a report that `earlier` reports of the same match precede in the block.
     fn report_index(&self, job: &JobId, processor: &ProcessorId, earlier: u32) -> Result<Option<Execution>> {
-        let mut index = self.state.next_report_index(At::Parent, job, processor)?;
+        let before = self.state.next_report_index(At::Parent, job, processor)?;
+        let mut index = before.or_else(|| self.acknowledged.get(&(job.clone(), *processor)).copied());
         if earlier == 0 {
             return Ok(index);
         }

@@ -248,10 +248,8 @@ impl AcurastNode {
         }
         self.wait_for(&connection, target).await?;
         let block = self.block_at(&connection, target).await?;
-        if let Some((number, sealed)) = self.cursor {
-            if block.parent != sealed {
-                return Err(self.violation(number, sealed, block.parent));
-            }
+        if let Some((number, sealed)) = self.cursor.filter(|(_, sealed)| block.parent != *sealed) {
+            return Err(self.violation(number, sealed, block.parent));
         }
         let genesis = self.access.genesis();
         let mut raw = self.access.raw(&connection, &block, first_start).await?;

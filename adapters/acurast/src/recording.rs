@@ -7,6 +7,7 @@
 use crate::raw::RawBlock;
 use crate::reads::{Answer, Answers, At, Need};
 use crate::runtime::Runtime;
+use crate::strip::without_docs;
 use acurast_events::bytes::{BlockHash, Bytes, Genesis};
 use acurast_events::units::BlockNumber;
 use serde::{Deserialize, Serialize};
@@ -151,12 +152,12 @@ impl<W: Write> RecordingWriter<W> {
         !self.runtimes.contains(&spec_version)
     }
 
-    /// Adds a runtime.
+    /// Adds a runtime, its metadata without the documentation.
     ///
     /// # Errors
     /// When it can't be written.
     pub fn runtime(&mut self, spec_version: u32, metadata: Vec<u8>) -> Result<(), RecordingError> {
-        self.line(&Line::Runtime { spec_version, metadata: Bytes(metadata) })?;
+        self.line(&Line::Runtime { spec_version, metadata: Bytes(without_docs(metadata)) })?;
         self.runtimes.insert(spec_version);
         Ok(())
     }
