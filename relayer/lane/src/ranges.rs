@@ -20,11 +20,10 @@ impl Ranges {
             return;
         }
         let (mut first, mut last) = (n, n);
-        if let Some((before, end)) = self.0.range(..n).next_back().map(|(first, last)| (*first, *last)) {
-            if end.checked_add(1) == Some(n) {
-                self.0.remove(&before);
-                first = before;
-            }
+        let before = self.0.range(..n).next_back().map(|(first, last)| (*first, *last));
+        if let Some((before, _)) = before.filter(|(_, end)| end.checked_add(1) == Some(n)) {
+            self.0.remove(&before);
+            first = before;
         }
         if let Some(end) = n.checked_add(1).and_then(|after| self.0.remove(&after)) {
             last = end;

@@ -24,7 +24,7 @@ pub fn split_evenly(total: Amount, items: &[SettlementId]) -> Vec<Amount> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
     use super::*;
     use proptest::prelude::*;
 

@@ -12,7 +12,7 @@ const FAR: u64 = START + 10_000_000;
 /// One run of a seed: faults, an eviction, a reorg and a fee spike at moments that follow from it.
 fn run(seed: u64, crash_at: Option<u64>) -> Shell {
     let mut shell = Shell::new(seed, workload(3, FAR));
-    shell.faults = if seed % 2 == 0 { 0 } else { 9 };
+    shell.faults = if seed.is_multiple_of(2) { 0 } else { 9 };
     shell.crash_at = crash_at;
     let mut moments = support::shell::Seeded::new(seed + 77);
     let (evict, reorg, spike) = (moments.below(20), 4 + moments.below(20), moments.below(20));
@@ -22,7 +22,7 @@ fn run(seed: u64, crash_at: Option<u64>) -> Shell {
             shell.chain.evict();
         }
         if tick == reorg {
-            shell.chain.reorg(depth, seed % 3 == 0);
+            shell.chain.reorg(depth, seed.is_multiple_of(3));
         }
         if tick == spike {
             shell.chain.base_fee *= 3;

@@ -168,7 +168,7 @@ impl Shell {
         self.crashes += 1;
         self.crash_at = None;
         // Every other time from the store, which may lack the last record: it is folded then.
-        self.lane = if self.crashes % 2 == 0 { self.loaded() } else { self.replayed() };
+        self.lane = if self.crashes.is_multiple_of(2) { self.loaded() } else { self.replayed() };
         self.store = rows(&self.replayed_rows());
         // Inputs without a recorded position are delivered again.
         self.taken = 0;
