@@ -1,0 +1,99 @@
+#!/usr/bin/env node
+// The relayer's configuration for a world of the devnet: a file and its keys, from nothing but what workload.mjs setup wrote.
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { fileURLToPath } from 'node:url';
+
+import { anvilAccount } from '../devnet/lib/evm.mjs';
+import { hex } from '../devnet/protocol.mjs';
+
+const USAGE = `config.mjs --world FILE --out DIR [options]
+Writes DIR/relayer.toml, DIR/relayer.key and DIR/attester-N.key (mode 600) for a world that workload.mjs setup made.
+
+  --acurast URL   Acurast dev node (ws://127.0.0.1:\${ACURAST_PORT:-9944})
+  --anvil URL     EVM node (http://127.0.0.1:\${ANVIL_PORT:-8545})
+  --api HOST:PORT where the relayer listens (127.0.0.1:8080)
+
+The devnet's keys are anvil's deterministic ones, known to everybody: account 1 relays, accounts from 2 on attest.`;
+
+/** The world's keys must be among these accounts, or nothing here can sign for it. */
+const ACCOUNTS = 10;
+/** Blocks come every 200 ms on the devnet: batches close soon, and a block is final two blocks later. */
+const PACE = { poll_ms: 200, finality_depth: 2, root_age_ms_max: 800, item_age_ms_max: 400 };
+
+// JSON's strings are TOML's basic strings for everything that stands here: addresses, URLs and paths.
+const text = (value) => JSON.stringify(String(value));
+const table = (name, values) => [`[${name}]`, ...Object.entries(values).map(([key, value]) => `${key} = ${value}`), ''].join('\n');
+
+/** The file's text. Pure: the same world and places always give the same bytes. */
+export function relayerConfig({ world, acurast, anvil, api, directory, keys }) {
+  const { evm } = world;
+  const file = (name) => `{ file = ${text(join(directory, name))} }`;
+  return [
+    `data_dir = ${text(join(directory, 'data'))}\n`,
+    // What the world's jobs need comes after the block that its set-up ended with.
+    table('acurast', { url: text(acurast), genesis: text(world.acurast.genesis), start: world.acurast.height }),
+    table('[evm]', {
+      chain: text(evm.caip2), url: text(anvil), settlement: text(evm.settlement.toLowerCase()), start_block: evm.deployed_at,
+      finality: `{ depth = ${PACE.finality_depth} }`, poll_ms: PACE.poll_ms, signer: file(keys.relayer), lane_number: evm.lane,
+      attesters: `[${keys.attesters.map(file).join(', ')}]`,
+    }),
+    table('evm.batch', { root_age_ms_max: PACE.root_age_ms_max, item_age_ms_max: PACE.item_age_ms_max }),
+    table('[origins]', { origin: text('ethereum20'), chain: text(evm.caip2) }),
+    ...world.routes.map(({ owner, chain, target, escrow_id: escrow }) => table('[routes]', {
+      owner: text(`acurast:${owner}`), chain: text(chain), target: text(target), escrow_id: text(escrow),
+    })),
+    table('api', { listen: text(api) }),
+  ].join('\n');
+}
+
+/** Which of the devnet's accounts has this address; fails when none has. */
+function accountOf(address) {
+  for (let index = 0; index < ACCOUNTS; index++) {
+    if (anvilAccount(index).address.toLowerCase() === address.toLowerCase()) return anvilAccount(index);
+  }
+  throw new Error(`${address} is none of anvil's first ${ACCOUNTS} accounts, so its key isn't known here; set the world up with one of them`);
+}
+
+/** The key files of a world: name → secret, 0x-hex. */
+export function keyFiles(world) {
+  const secret = (address) => hex(accountOf(address).getHdKey().privateKey);
+  const attesters = Object.fromEntries(world.evm.attesters.map((address, i) => [`attester-${i + 1}.key`, secret(address)]));
+  return { relayer: { 'relayer.key': secret(world.evm.relayer) }, attesters };
+}
+
+function writeSecret(file, value) {
+  writeFileSync(file, `${value}\n`, { mode: 0o600 });
+  chmodSync(file, 0o600); // an older file keeps its mode otherwise
+}
+
+/** Writes the configuration and its keys; returns the path of relayer.toml. */
+export function writeConfig({ world, out, acurast, anvil, api }) {
+  const directory = resolve(out);
+  mkdirSync(directory, { recursive: true });
+  const { relayer, attesters } = keyFiles(world);
+  for (const [name, value] of Object.entries({ ...relayer, ...attesters })) writeSecret(join(directory, name), value);
+  const keys = { relayer: Object.keys(relayer)[0], attesters: Object.keys(attesters) };
+  const file = join(directory, 'relayer.toml');
+  writeFileSync(file, relayerConfig({ world, acurast, anvil, api, directory, keys }));
+  return file;
+}
+
+if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const { values: args } = parseArgs({ options: {
+    world: { type: 'string' }, out: { type: 'string' }, api: { type: 'string', default: '127.0.0.1:8080' },
+    acurast: { type: 'string', default: `ws://127.0.0.1:${process.env.ACURAST_PORT ?? 9944}` },
+    anvil: { type: 'string', default: `http://127.0.0.1:${process.env.ANVIL_PORT ?? 8545}` }, help: { type: 'boolean', short: 'h', default: false },
+  } });
+  if (args.help || !args.world || !args.out) {
+    (args.help ? console.log : console.error)(USAGE);
+    process.exit(args.help ? 0 : 2);
+  }
+  try {
+    console.log(writeConfig({ ...args, world: JSON.parse(readFileSync(args.world)) }));
+  } catch (error) {
+    console.error(`config: ${error.message}`);
+    process.exit(1);
+  }
+}
