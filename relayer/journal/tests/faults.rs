@@ -8,7 +8,7 @@ use acurast_events::topics::{TopicName, TopicPartition};
 use acurast_events::units::{Offset, Timestamp};
 use acurast_relayer_journal::{
     AcceptedRecord, Attribute, ClaimOptions, Claiming, Clock, Draft, EventJournal, Fault, FaultRates, FollowError, Frontier, Halt,
-    LogRecord, NewRecord, PartitionReader, PartitionWriter, ReadLimits, SimulatedJournal,
+    LogRecord, Lost, NewRecord, PartitionReader, PartitionWriter, ReadLimits, SimulatedJournal, WriteError,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -191,6 +191,43 @@ async fn an_injected_fault_happens_at_the_next_append_only() {
     let before = run.raw().await.len();
     append(2).await.unwrap();
     assert_eq!(run.raw().await.len() - before, 1);
+}
+
+#[tokio::test]
+async fn an_uncertain_append_loses_the_writer_and_its_successor_finds_what_landed() {
+    for (fault, landed) in [(Fault::AckLost, Some(3)), (Fault::Dropped, Some(0)), (Fault::Late, None), (Fault::MiddleLost, Some(1))] {
+        let mut run = Run::new(0, FaultRates::default()).await;
+        run.claim(0).await;
+        let mut writer = run.writers.remove(&0).unwrap();
+        let drafts = |writer: &PartitionWriter| (1..4).map(|n| draft(writer, n)).collect::<Vec<_>>();
+        writer.append(drafts(&writer)).await.unwrap();
+        run.journal.inject(&run.at, fault);
+        let lost = writer.append(drafts(&writer)).await.unwrap_err();
+        assert!(matches!(lost, WriteError::Lost { reason: Lost::Uncertain(_), .. }), "{fault:?}: {lost}");
+        assert!(!writer.may_send());
+        let end = run.journal.end(&run.at).await.unwrap();
+        assert_eq!(writer.append(drafts(&writer)).await.unwrap_err(), lost);
+        assert_eq!(run.journal.end(&run.at).await.unwrap(), end, "a lost writer appends nothing more");
+        run.claim(1).await;
+        let taken_over = run.read(10).await;
+        // A late append lands before the successor's claim, and counts whole, or after it, and doesn't count at all.
+        let found = taken_over.len() - 3;
+        assert!(landed.map_or(found == 0 || found == 3, |landed| found == landed), "{fault:?}: {found} landed");
+        run.journal.land();
+        assert_eq!(run.read(10).await, taken_over, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_append_leaves_the_writer_as_it_was() {
+    let mut run = Run::new(0, FaultRates::default()).await;
+    run.claim(0).await;
+    let writer = run.writers.get_mut(&0).unwrap();
+    run.journal.inject(&run.at, Fault::Refused);
+    let drafts = vec![draft(writer, 1)];
+    assert!(matches!(writer.append(drafts.clone()).await, Err(WriteError::Refused(_))));
+    assert_eq!(writer.append(drafts).await.unwrap().len(), 1);
+    assert!(writer.may_send());
 }
 
 #[tokio::test]
