@@ -129,3 +129,11 @@ crate::message! {
         7 at: Timestamp,
     }
 }
+
+crate::events! {
+    /// One record of `receipts.v1`.
+    pub enum ReceiptsEvent {
+        1 Receipt,
+        2 JobReceipt,
+    }
+}

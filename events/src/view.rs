@@ -4,7 +4,7 @@
 //! reason, while a reader that folds must stop there.
 
 use crate::bytes::{Bytes, RecordHash, WriterId};
-use crate::derived::{DeadLetter, Receipt, ReputationObserved};
+use crate::derived::{DeadLetter, ReceiptsEvent, ReputationObserved};
 use crate::jobs::JobsEvent;
 use crate::lanes::LanesEvent;
 use crate::outputs::OutputSubmitted;
@@ -136,7 +136,7 @@ pub fn value_json(topic: &Topic, value: &[u8]) -> Result<String, ViewError> {
         Topic::Jobs => entry_json::<JobsEvent>(topic, value),
         Topic::Lanes => entry_json::<LanesEvent>(topic, value),
         Topic::Outputs => message_json::<OutputSubmitted>(topic, value),
-        Topic::Receipts => message_json::<Receipt>(topic, value),
+        Topic::Receipts => message_json::<ReceiptsEvent>(topic, value),
         Topic::Reputation => message_json::<ReputationObserved>(topic, value),
         Topic::DeadLetters => message_json::<DeadLetter>(topic, value),
         Topic::Control | Topic::Checkpoints => Err(ViewError::NoSchema(topic.name("").to_string())),

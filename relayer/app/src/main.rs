@@ -1,3 +1,48 @@
-//! Placeholder.
+//! `acurast-relayer`: the event-sourced cross-chain relayer and settlement bridge of the Acurast network.
 
-fn main() {}
+mod api;
+mod attester_memory;
+mod chain_source;
+mod cli;
+mod clock;
+mod config;
+mod demo;
+mod dispatch;
+mod folds;
+mod ingest;
+mod metrics;
+mod node;
+mod owned;
+mod publish;
+mod query;
+mod registry;
+mod settle;
+mod storage;
+mod supervisor;
+mod telemetry;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // One TLS provider for the whole process, before anything connects.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("acurast-relayer: another TLS provider is installed; this is a defect, please report it");
+        return ExitCode::FAILURE;
+    }
+    let command = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("acurast-relayer: no async runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(command.execute()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("acurast-relayer: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

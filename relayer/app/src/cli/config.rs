@@ -1,0 +1,29 @@
+//! `config check|explain|schema`.
+
+use super::{CliError, ConfigArgs};
+use crate::config::Config;
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read it, and say whether it makes sense.
+    Check(ConfigArgs),
+    /// Show every value as it is in force, defaults and environment included; secrets stay references.
+    Explain(ConfigArgs),
+    /// Print the JSON schema of the file, with the meaning of every key.
+    Schema,
+}
+
+pub(super) fn run(command: ConfigCommand) -> Result<ExitCode, CliError> {
+    match command {
+        ConfigCommand::Check(args) => {
+            let config = Config::load(&args.config)?;
+            println!("{}: ok, {} destination(s), {} route(s)", args.config.display(), config.evm.len(), config.routes.len());
+        }
+        ConfigCommand::Explain(args) => println!("{}", serde_json::to_string_pretty(&Config::load(&args.config)?)?),
+        ConfigCommand::Schema => println!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?),
+    }
+    Ok(ExitCode::SUCCESS)
+}

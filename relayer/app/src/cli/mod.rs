@@ -1,0 +1,79 @@
+//! The command line. Commands that read a running relayer ask it by HTTP; when none runs they open journal and store for reading only.
+
+mod config;
+mod job;
+mod journal;
+mod record;
+mod replay;
+mod run;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Any error that ends a command; its text is for the operator.
+pub type CliError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Event-sourced cross-chain relayer and settlement bridge of the Acurast network.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Configuration file (TOML).
+    #[arg(long, env = "ACURAST_RELAYER_CONFIG", default_value = "relayer.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relayer until it is stopped.
+    Run(ConfigArgs),
+    /// Run the relayer against the development network, with its workload, and show what became of every job.
+    Demo(crate::demo::DemoArgs),
+    /// Look at jobs.
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// Look at the journal.
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
+    /// Fold the journal into an empty state and compare it with the stored one.
+    Replay(replay::ReplayArgs),
+    /// Check and explain the configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Record finalized blocks of an Acurast node, to be replayed without one.
+    Record(record::RecordArgs),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What went wrong, in words for the operator.
+    pub async fn execute(self) -> Result<ExitCode, CliError> {
+        match self.command {
+            Command::Run(args) => run::run(&args).await,
+            Command::Demo(args) => crate::demo::run(&args).await,
+            Command::Job(command) => job::run(command).await,
+            Command::Journal(command) => journal::run(command).await,
+            Command::Replay(args) => replay::run(&args).await,
+            Command::Config(command) => config::run(command),
+            Command::Record(args) => record::run(&args).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        super::Cli::command().debug_assert();
+    }
+}

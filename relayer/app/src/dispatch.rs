@@ -1,0 +1,344 @@
+//! Dispatch: one lane's intents onto its chain. The lane core decides; this shell runs its actions and brings results back.
+//!
+//! ```text
+//! jobs.v1 ─▶ accept ─▶ append, read back ─▶ actions ─▶ adapter ─▶ results ─▶ decide ─▶ append, read back ─▶ …
+//! ```
+//!
+//! *Crash argument.* Every transaction is in the journal before its bytes leave (R1): signed bytes stay in this process until
+//! their `AttemptPrepared` was read back. Whatever was running is derived again from the state after a restart.
+
+use crate::metrics::{LaneLabels, Metrics, labels};
+use crate::owned::{Owned, OwnedError};
+use acurast_adapter_api::lane::LaneError;
+use acurast_adapter_api::oracle::{Attester, AttesterError};
+use acurast_adapter_api::{LaneAdapter, SendOutcome};
+use acurast_events::bytes::Bytes;
+use acurast_events::eip712::RootStatement;
+use acurast_events::jobs::JobsEvent;
+use acurast_events::lanes::LanesEvent;
+use acurast_events::record::{InputPosition, InputRef};
+use acurast_events::units::{Offset, Timestamp};
+use acurast_events::wire::Message;
+use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, PartitionReader};
+use acurast_relayer_lane::{Action, ActionKey, Lane, LaneCoreError, LaneInput, LanePolicy};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Most actions that run at once; each is bounded in time by its adapter.
+const ACTIONS_MAX: usize = 32;
+
+/// Why a dispatch loop stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// The lane's partition can't be written or stored.
+    #[error(transparent)]
+    Owned(#[from] OwnedError),
+    /// `jobs.v1` can't be followed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// The lane's log and its code disagree.
+    #[error(transparent)]
+    Core(#[from] LaneCoreError),
+    /// The chain is not the configured one.
+    #[error(transparent)]
+    Refused(#[from] LaneError),
+    /// An event is of a newer version.
+    #[error("{0}")]
+    Version(String),
+    /// An action's task failed.
+    #[error("an action of the lane failed: {0}")]
+    Action(#[from] tokio::task::JoinError),
+}
+
+/// Follows one partition of `jobs.v1`.
+pub struct JobsFollower {
+    /// The partition.
+    pub reader: PartitionReader,
+    /// Sequences below were taken before the last Progress.
+    pub next: Offset,
+}
+
+/// One lane's loop.
+pub struct Dispatch {
+    /// The lane.
+    pub lane: Lane,
+    /// The operator's choices.
+    pub policy: LanePolicy,
+    /// The chain.
+    pub adapter: Arc<dyn LaneAdapter>,
+    /// Who signs roots, in ascending order of their signers.
+    pub attesters: Vec<Arc<dyn Attester>>,
+    /// The lane's journal and store.
+    pub owned: Owned,
+    /// `jobs.v1`.
+    pub jobs: Vec<JobsFollower>,
+    /// Where progress is told.
+    pub metrics: Metrics,
+}
+
+struct Done {
+    key: ActionKey,
+    input: LaneInput,
+}
+
+impl Dispatch {
+    /// Runs until `stop`, or until something can't go on.
+    ///
+    /// # Errors
+    /// See [`DispatchError`].
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), DispatchError> {
+        self.adapter.identify().await?;
+        let name = self.adapter.lane().to_string();
+        tracing::info!(lane = name, "dispatching");
+        let mut running: JoinSet<Done> = JoinSet::new();
+        let mut busy: BTreeSet<ActionKey> = BTreeSet::new();
+        loop {
+            let took = self.take_jobs().await?;
+            self.start(&mut running, &mut busy).await?;
+            self.metrics.beat("dispatch", &name, crate::clock::now_ms());
+            self.owned.progress_if_due().await?;
+            if took {
+                continue;
+            }
+            let done = tokio::select! {
+                () = stop.cancelled() => {
+                    // What still runs is derived again from the state; nothing of it is needed.
+                    running.shutdown().await;
+                    self.owned.record_progress().await?;
+                    return Ok(());
+                }
+                done = running.join_next(), if !running.is_empty() => done,
+                waited = wait_for_jobs(&self.jobs) => { waited?; None }
+                () = tokio::time::sleep(self.pause()) => {
+                    self.step(None, LaneInput::Tick).await?;
+                    None
+                }
+            };
+            if let Some(done) = done {
+                let Done { key, input } = done?;
+                busy.remove(&key);
+                self.note_result(&name, &input);
+                self.step(None, input).await?;
+            }
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let now = self.owned.stamp();
+        let wake = self.lane.next_wake(&self.policy, self.adapter.capabilities(), now).map_or(Duration::from_secs(60), |at| {
+            // At least a millisecond: a wake that is due was acted upon just now.
+            Duration::from_millis(at.since(now).0.max(1))
+        });
+        self.owned.progress_due().map_or(wake, |due| wake.min(due))
+    }
+
+    /// Takes the intents of `jobs.v1` that are bound to this lane, one record per record of theirs. False: there was nothing.
+    async fn take_jobs(&mut self) -> Result<bool, DispatchError> {
+        let mut drafts = Vec::new();
+        let mut positions = Vec::new();
+        for index in 0..self.jobs.len() {
+            let Some(follower) = self.jobs.get_mut(index) else { break };
+            let batch = follower.reader.next_batch().await?;
+            let at = follower.reader.partition().clone();
+            let next = follower.next;
+            for record in batch.records {
+                let position = Offset(record.record.sequence.0);
+                if position < next {
+                    continue;
+                }
+                let input = InputRef { topic: at.topic.as_str().to_owned(), partition: at.partition, position, id: record.record.event_id(&record.hash, 0, 0) };
+                positions.push(InputPosition { topic: input.topic.clone(), partition: at.partition, next: position.next() });
+                self.accept(&record, input, &mut drafts)?;
+            }
+        }
+        let took = !positions.is_empty();
+        self.write(drafts).await?;
+        for position in positions {
+            self.owned.took(position);
+        }
+        for follower in &self.jobs {
+            self.owned.bookmark(follower.reader.partition().clone(), follower.reader.frontier());
+        }
+        Ok(took)
+    }
+
+    fn accept(&mut self, record: &AcceptedRecord, input: InputRef, drafts: &mut Vec<Draft>) -> Result<(), DispatchError> {
+        let subject = self.subject();
+        if self.owned.answered(&input).contains(&subject) {
+            return Ok(());
+        }
+        let events = record.record.decode_events::<JobsEvent>().map_err(|error| DispatchError::Version(error.to_string()))?;
+        let at = self.owned.stamp();
+        let mut accepted = Vec::new();
+        for event in events {
+            if matches!(event, JobsEvent::LeafPlanned(_) | JobsEvent::FulfillmentPlanned(_)) {
+                let caused = self.lane.decide(&self.policy, self.adapter.capabilities(), &LaneInput::Jobs(event), at)?;
+                self.lane.evolve(at, &caused)?;
+                accepted.extend(caused);
+            }
+        }
+        if !accepted.is_empty() {
+            drafts.push(self.draft(Some(input), at, &accepted));
+        }
+        Ok(())
+    }
+
+    fn subject(&self) -> Bytes {
+        Bytes(self.adapter.lane().as_str().as_bytes().to_vec())
+    }
+
+    fn draft(&self, input: Option<InputRef>, at: Timestamp, events: &[LanesEvent]) -> Draft {
+        let subject = self.subject();
+        let events = events.iter().map(|event| Bytes(event.encode())).collect();
+        Draft { key: subject.0.clone(), at, input, subject, traceparent: None, events }
+    }
+
+    /// Decides one result and makes it durable before anything follows from it.
+    async fn step(&mut self, input: Option<InputRef>, what: LaneInput) -> Result<(), DispatchError> {
+        let at = self.owned.stamp();
+        let events = match self.lane.decide(&self.policy, self.adapter.capabilities(), &what, at) {
+            Ok(events) => events,
+            Err(error @ LaneCoreError::Report { .. }) => {
+                tracing::error!(%error, "a report contradicts its attempt; asked again");
+                self.metrics.alarm(self.adapter.lane().as_str(), "report_contradicts");
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.lane.evolve(at, &events)?;
+        let draft = self.draft(input, at, &events);
+        self.write(vec![draft]).await
+    }
+
+    async fn write(&mut self, drafts: Vec<Draft>) -> Result<(), DispatchError> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let records = self.owned.append(drafts).await?;
+        let rows = self.lane.changes()?;
+        self.owned.commit(&records, rows)?;
+        let name = self.adapter.lane().to_string();
+        for record in &records {
+            for event in record.record.decode_events::<LanesEvent>().map_err(|error| DispatchError::Version(error.to_string()))? {
+                self.note_event(&name, &event);
+            }
+        }
+        let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        self.metrics.records.get_or_create(&labels("dispatch", &name)).inc_by(count);
+        Ok(())
+    }
+
+    fn note_event(&self, lane: &str, event: &LanesEvent) {
+        self.metrics.lane_events.get_or_create(&LaneLabels { lane: lane.to_owned(), kind: event.name().to_owned() }).inc();
+        match event {
+            LanesEvent::LaneQuarantined(quarantine) => {
+                tracing::error!(lane, slot = %quarantine.slot, reason = quarantine.reason, "lane quarantined");
+                self.metrics.alarm(lane, "lane_quarantined");
+            }
+            LanesEvent::IntentDead(dead) => {
+                tracing::error!(lane, settlement = %dead.settlement_id, reason = dead.reason, "settlement given up");
+                self.metrics.alarm(lane, "settlement_dead");
+            }
+            LanesEvent::AttemptPrepared(attempt) => {
+                tracing::info!(lane, slot = %attempt.slot, attempt = attempt.attempt, purpose = ?attempt.purpose, items = attempt.items.len(), tx = %attempt.tx, "prepared");
+            }
+            LanesEvent::SlotFinal(slot) => {
+                tracing::info!(lane, slot = %slot.slot, outcome = ?slot.outcome, cost = %slot.cost, tx = %slot.tx, "final");
+            }
+            other => tracing::debug!(lane, event = other.name(), "decided"),
+        }
+    }
+
+    fn note_result(&self, lane: &str, input: &LaneInput) {
+        match input {
+            LaneInput::Sent { outcome, .. } => {
+                self.metrics.sends.get_or_create(&LaneLabels { lane: lane.to_owned(), kind: outcome_name(outcome).to_owned() }).inc();
+            }
+            LaneInput::Failed { key, reason } => tracing::warn!(lane, action = ?key, reason, "no answer"),
+            _ => {}
+        }
+    }
+
+    /// Starts what the state asks for and does not run yet.
+    async fn start(&mut self, running: &mut JoinSet<Done>, busy: &mut BTreeSet<ActionKey>) -> Result<(), DispatchError> {
+        let now = self.owned.stamp();
+        for action in self.lane.actions(&self.policy, self.adapter.capabilities(), now)? {
+            let key = action.key();
+            if busy.len() >= ACTIONS_MAX || busy.contains(&key) {
+                continue;
+            }
+            if matches!(action, Action::Broadcast { .. }) && !self.owned.may_send() {
+                // The lease ran out: look at the log by writing to it, then send (R12).
+                self.owned.record_progress().await?;
+                if !self.owned.may_send() {
+                    continue;
+                }
+            }
+            busy.insert(key.clone());
+            let (adapter, attesters) = (self.adapter.clone(), self.attesters.clone());
+            running.spawn(async move { Done { input: run(action, adapter, attesters).await, key } });
+        }
+        Ok(())
+    }
+}
+
+fn outcome_name(outcome: &SendOutcome) -> &'static str {
+    match outcome {
+        SendOutcome::Accepted => "accepted",
+        SendOutcome::AlreadyKnown => "already_known",
+        SendOutcome::Rejected(_) => "rejected",
+        SendOutcome::SlotTooLow => "slot_too_low",
+        SendOutcome::SlotTooHigh => "slot_too_high",
+        SendOutcome::FeeTooLow => "fee_too_low",
+        SendOutcome::InsufficientFunds => "insufficient_funds",
+        SendOutcome::Indeterminate(_) => "indeterminate",
+    }
+}
+
+async fn wait_for_jobs(jobs: &[JobsFollower]) -> Result<(), FollowError> {
+    futures::future::select_all(jobs.iter().map(|follower| Box::pin(follower.reader.wait()))).await.0
+}
+
+/// Runs one action to its result; a failure is a result too.
+async fn run(action: Action, adapter: Arc<dyn LaneAdapter>, attesters: Vec<Arc<dyn Attester>>) -> LaneInput {
+    let key = action.key();
+    let failed = |error: LaneError| LaneInput::Failed { key, reason: error.to_string() };
+    match action {
+        Action::View => adapter.view().await.map_or_else(failed, LaneInput::View),
+        Action::Simulate { key: call_key, call } => {
+            adapter.simulate(&call).await.map_or_else(failed, |result| LaneInput::Simulated { call: call_key, result })
+        }
+        Action::Attest { statement, leaves } => attest(&attesters, statement, &leaves).await,
+        Action::Sign { request, call } => {
+            let signed = adapter.sign(request.slot, &call, &request.fee).await;
+            signed.map_or_else(failed, |signed| LaneInput::Signed { request, signed })
+        }
+        Action::Broadcast { tx, bytes } => LaneInput::Sent { tx, outcome: adapter.broadcast(&bytes).await },
+        Action::Observe(tx) => LaneInput::Observed { tx, observation: adapter.observe(&tx).await },
+        Action::Report { tx, items, root } => {
+            adapter.report(&tx, &items, root).await.map_or_else(failed, |report| LaneInput::Reported { tx, report })
+        }
+        Action::AskEffect { of, query } => adapter.effect(&query).await.map_or_else(failed, |effect| LaneInput::EffectAnswer { of, effect }),
+        Action::AskSlotOwner(slot) => adapter.slot_owner(slot).await.map_or_else(failed, |tx| LaneInput::SlotOwner { slot, tx }),
+    }
+}
+
+/// Asks every attester; all of those configured must sign, and a refusal of one is final for the root.
+async fn attest(attesters: &[Arc<dyn Attester>], statement: RootStatement, leaves: &[acurast_adapter_api::oracle::LeafClaim]) -> LaneInput {
+    let batch = statement.batch;
+    let mut signatures = Vec::new();
+    for attester in attesters {
+        match attester.attest(&statement, leaves).await {
+            Ok(signature) => signatures.push(signature),
+            Err(AttesterError::Refused { leaf, reason }) => return LaneInput::AttestRefused { batch, leaf, reason },
+            Err(AttesterError::Unavailable(reason)) => return LaneInput::Failed { key: ActionKey::Attest(batch), reason },
+        }
+    }
+    LaneInput::Attested { batch, signatures }
+}

@@ -1,0 +1,230 @@
+//! One authoritative partition that this process owns: its writer, its fold, and how far it took its inputs (R11, R12).
+//!
+//! ```text
+//! take_over: fold the log's tail ─ claim ─ read up to the claim        append ─ read back ─ commit ─ … ─ Progress
+//! ```
+//!
+//! *Crash argument.* Append, then commit. Crash before the append: nothing happened. Between the two: the records are in
+//! the log and the store lags; the next take-over folds them. A lost writer is never rebuilt in place: the loop ends with
+//! its error, the process with it, and the next start rebuilds from the log.
+
+use acurast_events::bytes::Bytes;
+use acurast_events::record::{InputPosition, InputRef, Progress};
+use acurast_events::topics::TopicPartition;
+use acurast_events::units::{Offset, Timestamp};
+use acurast_relayer_journal::{
+    AcceptedRecord, ClaimError, ClaimOptions, Claiming, Draft, EventJournal, Frontier, PartitionWriter, ProgressPacer, WriteError,
+    merge_progress, progress_event,
+};
+use acurast_relayer_store::{PartitionStore, PartitionView, Row, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a partition can't be owned, written or folded.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnedError {
+    /// The claim failed.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The append failed, or its outcome is unknown.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record does not fold: another version wrote it, or the log is not what it was.
+    #[error("{at}: record {sequence} can't be folded: {reason}")]
+    Fold {
+        /// Where.
+        at: TopicPartition,
+        /// Its sequence.
+        sequence: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Something was written before the partition was taken over: a defect.
+    #[error("{0}: not taken over yet; this is a defect, please report it")]
+    NotOwned(TopicPartition),
+}
+
+/// The state of a partition as a fold of its records; the same code folds at a take-over, at work and in a replay.
+pub trait Fold {
+    /// Takes one accepted record.
+    ///
+    /// # Errors
+    /// Why it can't be folded.
+    fn fold(&mut self, record: &AcceptedRecord) -> Result<(), String>;
+    /// Rows that changed since the last call.
+    ///
+    /// # Errors
+    /// When a value can't be encoded.
+    fn rows(&mut self) -> Result<Vec<Row>, String>;
+}
+
+/// One partition of this process.
+pub struct Owned {
+    at: TopicPartition,
+    store: PartitionStore,
+    writer: PartitionWriter,
+    progress: Progress,
+    pacer: ProgressPacer,
+    bookmarks: BTreeMap<TopicPartition, Frontier>,
+}
+
+impl Owned {
+    /// Takes a partition over: folds what the store does not have yet, claims, and reads up to the claim.
+    ///
+    /// # Errors
+    /// See [`OwnedError`].
+    pub async fn take_over(
+        journal: Arc<dyn EventJournal>,
+        mut store: PartitionStore,
+        lease: Duration,
+        state: &mut (dyn Fold + Send),
+    ) -> Result<Self, OwnedError> {
+        let at = store.partition().clone();
+        let mut claiming = Claiming::begin(journal, at.clone(), store.position().frontier, ClaimOptions::new(lease)).await?;
+        while let Some(records) = claiming.next_batch().await? {
+            for record in &records {
+                fold_one(&at, state, record)?;
+            }
+            let rows = state.rows().map_err(|reason| fold_error(&at, records.last(), reason))?;
+            store.commit(&records, rows, &[])?;
+        }
+        let writer = claiming.finish()?;
+        let progress = store.position().progress.clone();
+        tracing::info!(partition = %at, term = %writer.owner().term, sequence = %writer.frontier().next_sequence, "taken over");
+        Ok(Self { at, store, writer, progress, pacer: ProgressPacer::default(), bookmarks: BTreeMap::new() })
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> &TopicPartition {
+        &self.at
+    }
+
+    /// Reads of the fold.
+    pub fn store(&self) -> &PartitionView {
+        &self.store
+    }
+
+    /// Where to read an authoritative input from; see [`PartitionStore::input_frontier`].
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn input_frontier(&self, input: &TopicPartition) -> Result<Frontier, StoreError> {
+        self.store.input_frontier(input)
+    }
+
+    /// The next position of an input that is not taken yet.
+    pub fn input_next(&self, input: &TopicPartition) -> Offset {
+        position_in(&self.progress.inputs, input)
+    }
+
+    /// The next record of this partition that derived topics don't have yet.
+    pub fn published_next(&self) -> Offset {
+        position_in(&self.progress.published, &self.at)
+    }
+
+    /// The stamp of the input that is being decided.
+    pub fn stamp(&self) -> Timestamp {
+        self.writer.stamp()
+    }
+
+    /// Whether transactions that were read back may be sent now (R12).
+    pub fn may_send(&self) -> bool {
+        self.writer.may_send()
+    }
+
+    /// The subjects for which records after the last Progress already answer this input.
+    pub fn answered(&self, input: &InputRef) -> BTreeSet<Bytes> {
+        self.store.answered(input)
+    }
+
+    /// Appends decisions, and returns them once they were read back. They are not in the store yet: call [`Self::commit`].
+    ///
+    /// # Errors
+    /// See [`OwnedError`]; the loop ends with it.
+    pub async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<AcceptedRecord>, OwnedError> {
+        Ok(self.writer.append(drafts).await?)
+    }
+
+    /// Stores what records that were read back changed, in one batch with their position.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn commit(&mut self, records: &[AcceptedRecord], rows: Vec<Row>) -> Result<(), OwnedError> {
+        Ok(self.store.commit(records, rows, &[])?)
+    }
+
+    /// Notes that an input was taken: everything below `position.next` is decided and committed.
+    pub fn took(&mut self, position: InputPosition) {
+        merge_progress(&mut self.progress, &Progress { inputs: vec![position], published: Vec::new() });
+        self.pacer.took(1);
+    }
+
+    /// Notes where an authoritative input can be read on from after the next Progress.
+    pub fn bookmark(&mut self, input: TopicPartition, frontier: Frontier) {
+        self.bookmarks.insert(input, frontier);
+    }
+
+    /// Notes that all below `next` was published.
+    pub fn published(&mut self, next: Offset) {
+        let position = InputPosition { topic: self.at.topic.as_str().to_owned(), partition: self.at.partition, next };
+        merge_progress(&mut self.progress, &Progress { inputs: Vec::new(), published: vec![position] });
+    }
+
+    /// How long until a Progress is due; nothing while positions stand still.
+    pub fn progress_due(&self) -> Option<Duration> {
+        self.pacer.due_at().map(|at| Duration::from_millis(at.since(self.stamp()).0))
+    }
+
+    /// Records a Progress if one is due.
+    ///
+    /// # Errors
+    /// As for [`Self::append`].
+    pub async fn progress_if_due(&mut self) -> Result<(), OwnedError> {
+        if self.pacer.due(self.stamp()) { self.record_progress().await } else { Ok(()) }
+    }
+
+    /// Records a Progress, moved or not; renews the lease.
+    ///
+    /// # Errors
+    /// As for [`Self::append`].
+    pub async fn record_progress(&mut self) -> Result<(), OwnedError> {
+        let at = self.stamp();
+        let draft = Draft {
+            key: Vec::new(),
+            at,
+            input: None,
+            subject: Bytes::default(),
+            traceparent: None,
+            events: vec![progress_event(&self.progress)],
+        };
+        let records = self.writer.append(vec![draft]).await?;
+        let bookmarks: Vec<_> = std::mem::take(&mut self.bookmarks).into_iter().collect();
+        self.store.commit(&records, Vec::new(), &bookmarks)?;
+        self.pacer.recorded(at);
+        Ok(())
+    }
+}
+
+fn position_in(positions: &[InputPosition], of: &TopicPartition) -> Offset {
+    let known = positions.iter().find(|known| known.topic == of.topic.as_str() && known.partition == of.partition);
+    known.map_or(Offset(0), |known| known.next)
+}
+
+fn fold_error(at: &TopicPartition, record: Option<&AcceptedRecord>, reason: String) -> OwnedError {
+    OwnedError::Fold { at: at.clone(), sequence: record.map_or(0, |record| record.record.sequence.0), reason }
+}
+
+/// Folds one record, unless it is a Progress: positions are no state.
+///
+/// # Errors
+/// [`OwnedError::Fold`].
+pub fn fold_one(at: &TopicPartition, state: &mut (dyn Fold + Send), record: &AcceptedRecord) -> Result<(), OwnedError> {
+    if record.record.subject.0.is_empty() {
+        return Ok(());
+    }
+    state.fold(record).map_err(|reason| fold_error(at, Some(record), reason))
+}

@@ -1,0 +1,139 @@
+//! The inputs of settle in the form that its core decides.
+
+use super::{Settle, SettleError, event_reference};
+use acurast_events::bytes::{Bytes, EventId};
+use acurast_events::caip::{AccountId, ChainId};
+use acurast_events::ids::sha256;
+use acurast_events::jobs::{BlockRef, JobsEvent};
+use acurast_events::lanes::LanesEvent;
+use acurast_events::outputs::OutputSubmitted;
+use acurast_events::record::{InputPosition, InputRef};
+use acurast_events::units::Offset;
+use acurast_events::wire::Message;
+use acurast_relayer_core::Input;
+use acurast_relayer_journal::{LogRecord, PartitionReader, SealedBlock, SealedBlocks};
+
+/// One input, ready to be decided.
+pub struct Pending {
+    /// What it says; nothing when it could not be read and is passed over.
+    pub input: Option<Input>,
+    /// Its place and id; nothing for [`Input::Ready`].
+    pub reference: Option<InputRef>,
+    /// Where its partition stands once it was taken.
+    pub position: Option<InputPosition>,
+}
+
+impl Pending {
+    /// No input: what the state by itself allows.
+    pub(super) fn ready() -> Self {
+        Self { input: Some(Input::Ready), reference: None, position: None }
+    }
+}
+
+/// Events in the form of a record.
+pub(super) fn encode(events: &[JobsEvent]) -> Vec<Bytes> {
+    events.iter().map(|event| Bytes(event.encode())).collect()
+}
+
+fn position_after(reference: &InputRef) -> InputPosition {
+    InputPosition { topic: reference.topic.clone(), partition: reference.partition, next: Offset(reference.position.0.saturating_add(1)) }
+}
+
+/// Follows a source topic, block by block.
+pub struct SourceFollower {
+    /// The chain.
+    pub chain: ChainId,
+    /// Its topic.
+    pub reader: PartitionReader,
+    /// Blocks in the making.
+    pub blocks: SealedBlocks,
+    /// Sequences below were taken before the last Progress.
+    pub next: Offset,
+}
+
+impl SourceFollower {
+    /// The inputs of the next batch of records.
+    ///
+    /// # Errors
+    /// When the topic can't be followed.
+    pub(super) async fn next(&mut self) -> Result<Vec<Pending>, SettleError> {
+        let mut pending = Vec::new();
+        for record in self.reader.next_batch().await?.records {
+            for block in self.blocks.push(&record)? {
+                if block.input.position >= self.next {
+                    self.take(block, &mut pending);
+                }
+            }
+        }
+        Ok(pending)
+    }
+
+    fn take(&self, block: SealedBlock, pending: &mut Vec<Pending>) {
+        let seal = &block.seal;
+        let at = BlockRef { chain: self.chain.clone(), number: seal.number, hash: seal.hash, timestamp: seal.timestamp };
+        for fact in block.facts {
+            let input = Input::Fact { event: fact.event, block: at.clone() };
+            // A position never passes a fact whose seal wasn't read: only the seal moves it.
+            pending.push(Pending { input: Some(input), reference: Some(fact.input), position: None });
+        }
+        pending.push(Pending {
+            input: Some(Input::Seal { chain: self.chain.clone(), seal: block.seal }),
+            position: Some(position_after(&block.input)),
+            reference: Some(block.input),
+        });
+    }
+}
+
+/// Follows one partition of `lanes.v1`.
+pub struct LaneFollower {
+    /// The lane.
+    pub lane: AccountId,
+    /// Its partition.
+    pub reader: PartitionReader,
+    /// Sequences below were taken before the last Progress.
+    pub next: Offset,
+}
+
+impl LaneFollower {
+    /// The inputs of the next batch of records.
+    ///
+    /// # Errors
+    /// When the partition can't be followed, or an event is of a newer version.
+    pub(super) async fn next(&mut self) -> Result<Vec<Pending>, SettleError> {
+        let mut pending = Vec::new();
+        for record in self.reader.next_batch().await?.records {
+            if Offset(record.record.sequence.0) < self.next {
+                continue;
+            }
+            let events = record.record.decode_events::<LanesEvent>().map_err(|error| SettleError::Version(error.to_string()))?;
+            let at = self.reader.partition();
+            for (n, event) in (0u32..).zip(events) {
+                let reference = event_reference(at, &record, event.kind(), n);
+                let input = Input::Lane { lane: self.lane.clone(), event };
+                pending.push(Pending { input: Some(input), position: None, reference: Some(reference) });
+            }
+            if let Some(last) = pending.last_mut() {
+                last.position = last.reference.as_ref().map(position_after);
+            }
+        }
+        Ok(pending)
+    }
+}
+
+impl Settle {
+    /// A record of `outputs.v1`. One that can't be read is passed over with an alarm: the API wrote none such.
+    pub(super) fn output_input(&self, record: &LogRecord) -> Pending {
+        let at = self.outputs.partition();
+        let id = EventId(sha256(&[at.topic.as_str().as_bytes(), &[0], &at.partition.to_be_bytes(), &record.offset.0.to_be_bytes()]));
+        let reference = InputRef { topic: at.topic.as_str().to_owned(), partition: at.partition, position: record.offset, id };
+        let input = match OutputSubmitted::decode(&record.value) {
+            Ok(output) => Some(Input::Output(output)),
+            Err(error) => {
+                tracing::error!(partition = %at, offset = %record.offset, %error, "a record of the outputs topic can't be read; passed over");
+                self.metrics.alarm(&at.to_string(), "output_unreadable");
+                None
+            }
+        };
+        Pending { input, position: Some(position_after(&reference)), reference: Some(reference) }
+    }
+}

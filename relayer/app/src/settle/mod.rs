@@ -1,0 +1,266 @@
+//! Settle: sealed facts, outputs and what lanes saw, into the history of jobs and accounts (one partition of `jobs.v1`).
+//!
+//! ```text
+//! read a batch of each input ─▶ decide, evolving the speculative state ─▶ append, read back ─▶ store ─▶ derive, publish
+//! ```
+//!
+//! *Order.* Before a batch of a source is decided, all that `outputs.v1` held after that batch was read is decided: an
+//! output that is there counts before a seal or removal ends its execution (PROTOCOL §5).
+//!
+//! *Crash argument.* Decisions are durable with their append; the store follows and may lag. After a restart the log's
+//! tail is folded, inputs go on at the last Progress, and subjects that answered an input already are passed over.
+
+mod inputs;
+mod queries;
+
+use crate::metrics::{Metrics, labels};
+use crate::owned::{Owned, OwnedError};
+use crate::publish::{PublishError, Publisher};
+use crate::query::Query;
+use acurast_events::jobs::JobsEvent;
+use acurast_events::record::InputRef;
+use acurast_events::units::Offset;
+use acurast_relayer_core::{DecideError, EvolveError, Input, Partition, Policy, Subject};
+use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, InputError, InputReader, SealError};
+use acurast_relayer_store::StoreError;
+pub use inputs::{LaneFollower, SourceFollower};
+use inputs::{Pending, encode};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Most decisions in one append.
+const DRAFTS_MAX: usize = 2_000;
+
+/// Why a settle loop stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The partition can't be written or stored.
+    #[error(transparent)]
+    Owned(#[from] OwnedError),
+    /// A decision contradicts the state: a defect.
+    #[error(transparent)]
+    Decide(#[from] DecideError),
+    /// The journal contradicts the code: it was written by another version, or is not what it was.
+    #[error(transparent)]
+    Evolve(#[from] EvolveError),
+    /// An input topic can't be followed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// A source topic breaks its own rules.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// `outputs.v1` can't be read.
+    #[error(transparent)]
+    Outputs(#[from] InputError),
+    /// Derived records can't be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored row or event is not of this version.
+    #[error("{0}")]
+    Version(String),
+}
+
+/// The settle loop of one partition.
+pub struct Settle {
+    /// The state: speculative while a batch is decided, applied otherwise.
+    pub partition: Partition,
+    /// What the operator configured.
+    pub policy: Arc<Policy>,
+    /// The destinations' pure sides.
+    pub rules: Arc<crate::registry::ChainRules>,
+    /// The partition's journal and store.
+    pub owned: Owned,
+    /// Source topics.
+    pub sources: Vec<SourceFollower>,
+    /// Partitions of `lanes.v1`.
+    pub lanes: Vec<LaneFollower>,
+    /// The partition of `outputs.v1`.
+    pub outputs: InputReader,
+    /// Publishes what derives from the partition.
+    pub publisher: Publisher,
+    /// Questions from outside.
+    pub queries: mpsc::Receiver<Query>,
+    /// Announces the next output position.
+    pub announce: watch::Sender<Offset>,
+    /// Where progress is told.
+    pub metrics: Metrics,
+}
+
+impl Settle {
+    /// Runs until `stop`, or until something can't go on.
+    ///
+    /// # Errors
+    /// See [`SettleError`].
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), SettleError> {
+        let subject = self.owned.partition().to_string();
+        tracing::info!(partition = %subject, open_jobs = self.partition.jobs().count(), "settling");
+        
+        loop {
+            let worked = self.cycle().await?;
+            self.beat(&subject);
+            while let Ok(query) = self.queries.try_recv() {
+                self.answer(query)?;
+            }
+            if stop.is_cancelled() {
+                self.owned.record_progress().await?;
+                return Ok(());
+            }
+            if !worked {
+                self.wait(&stop).await?;
+            }
+        }
+    }
+
+    /// Where the authoritative inputs can be read on from once the positions taken so far are in a Progress.
+    fn bookmark(&mut self) {
+        for source in &self.sources {
+            self.owned.bookmark(source.reader.partition().clone(), source.blocks.resume());
+        }
+        for lane in &self.lanes {
+            self.owned.bookmark(lane.reader.partition().clone(), lane.reader.frontier());
+        }
+    }
+
+    fn beat(&self, subject: &str) {
+        let open = i64::try_from(self.partition.jobs().count()).unwrap_or(i64::MAX);
+        self.metrics.open_jobs.get_or_create(&labels("settle", subject)).set(open);
+        self.metrics.beat("settle", subject, crate::clock::now_ms());
+    }
+
+    /// Sleeps until an input, a question, a stop, or the next Progress.
+    async fn wait(&mut self, stop: &CancellationToken) -> Result<(), SettleError> {
+        let due = self.owned.progress_due().unwrap_or(Duration::from_secs(3_600));
+        let Self { sources, lanes, outputs, queries, .. } = self;
+        let sources = futures::future::select_all(sources.iter().map(|source| Box::pin(source.reader.wait())));
+        let lanes = async {
+            if lanes.is_empty() {
+                std::future::pending().await
+            } else {
+                futures::future::select_all(lanes.iter().map(|lane| Box::pin(lane.reader.wait()))).await.0
+            }
+        };
+        let asked = tokio::select! {
+            () = stop.cancelled() => None,
+            () = tokio::time::sleep(due) => None,
+            (waited, ..) = sources => { waited?; None }
+            waited = lanes => { waited?; None }
+            waited = outputs.wait() => { waited?; None }
+            query = queries.recv() => query,
+        };
+        asked.map_or(Ok(()), |query| self.answer(query))
+    }
+
+    /// One batch of every input, decided, appended, stored and published. False: there was nothing.
+    async fn cycle(&mut self) -> Result<bool, SettleError> {
+        let mut blocks = Vec::new();
+        for source in &mut self.sources {
+            blocks.extend(source.next().await?);
+        }
+        let outputs_end = self.outputs.end().await?;
+        let mut pending = Vec::new();
+        while !self.outputs.reached(outputs_end) {
+            for record in self.outputs.next_batch().await? {
+                pending.push(self.output_input(&record));
+            }
+        }
+        for lane in &mut self.lanes {
+            pending.extend(lane.next().await?);
+        }
+        pending.extend(blocks);
+        let worked = !pending.is_empty();
+        let mut drafts = Vec::new();
+        for item in &pending {
+            self.decide(item, &mut drafts)?;
+            if drafts.len() >= DRAFTS_MAX {
+                self.write(std::mem::take(&mut drafts)).await?;
+            }
+        }
+        self.decide(&Pending::ready(), &mut drafts)?;
+        self.write(drafts).await?;
+        for position in pending.into_iter().filter_map(|item| item.position) {
+            self.owned.took(position);
+        }
+        self.bookmark();
+        self.owned.progress_if_due().await?;
+        self.announce.send_replace(self.outputs.next_offset());
+        Ok(worked)
+    }
+
+    /// Decides one input for all subjects that it concerns, evolving the state with each decision.
+    fn decide(&mut self, item: &Pending, drafts: &mut Vec<Draft>) -> Result<(), SettleError> {
+        let Some(input) = &item.input else { return Ok(()) };
+        let mut answered: BTreeSet<Subject> = match &item.reference {
+            Some(reference) => self.owned.answered(reference).iter().filter_map(|bytes| Subject::from_bytes(bytes).ok()).collect(),
+            None => BTreeSet::new(),
+        };
+        let at = self.owned.stamp();
+        while let Some(decision) = self.partition.decide_next(&self.policy, self.rules.as_ref(), input, item.reference.as_ref(), &answered)? {
+            let before = self.owner_of(&decision.subject);
+            self.partition.evolve(item.reference.as_ref(), &decision.subject, &decision.events)?;
+            self.note(&decision.subject, &decision.events);
+            let key = before.or_else(|| self.owner_of(&decision.subject)).unwrap_or_default();
+            drafts.push(Draft {
+                key,
+                at,
+                input: item.reference.clone(),
+                subject: decision.subject.to_bytes(),
+                traceparent: None,
+                events: encode(&decision.events),
+            });
+            // `Ready` names no input: it is asked until nothing is ready, and the same account may be served again.
+            if !matches!(input, Input::Ready) {
+                answered.insert(decision.subject);
+            }
+        }
+        Ok(())
+    }
+
+    /// Key of the records about a subject: its owner; the lane itself for a lane's book.
+    fn owner_of(&self, subject: &Subject) -> Option<Vec<u8>> {
+        match subject {
+            Subject::Job(key) => self.partition.job(key).map(|job| job.owner.0.to_vec()),
+            Subject::Account(id) => self.partition.account(id).map(|account| account.owner.0.to_vec()),
+            Subject::Lane(lane) => Some(lane.as_str().as_bytes().to_vec()),
+        }
+    }
+
+    fn note(&self, subject: &Subject, events: &[JobsEvent]) {
+        for event in events {
+            tracing::debug!(%subject, event = event.name(), "decided");
+            if let JobsEvent::LedgerDiffers(differs) = event {
+                tracing::error!(escrow = %differs.escrow_id, ledger = %differs.ledger, contract = %differs.contract, what = differs.what, "ledger and contract differ");
+                self.metrics.alarm(&differs.escrow_id.to_string(), "ledger_differs");
+            }
+        }
+    }
+
+    /// Appends decisions, reads them back, stores what they changed, and publishes what derives from them.
+    async fn write(&mut self, drafts: Vec<Draft>) -> Result<(), SettleError> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let records = self.owned.append(drafts).await?;
+        let rows = self.partition.changes().map_err(|error| SettleError::Version(error.to_string()))?;
+        self.owned.commit(&records, rows)?;
+        let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        self.metrics.records.get_or_create(&labels("settle", &self.owned.partition().to_string())).inc_by(count);
+        self.publisher.publish(&mut self.owned, &records).await?;
+        Ok(())
+    }
+}
+
+/// The id that settle's decisions about event `n` of a record derive from.
+pub(crate) fn event_reference(at: &acurast_events::topics::TopicPartition, record: &AcceptedRecord, kind: u16, n: u32) -> InputRef {
+    InputRef {
+        topic: at.topic.as_str().to_owned(),
+        partition: at.partition,
+        position: Offset(record.record.sequence.0),
+        id: record.record.event_id(&record.hash, kind, n),
+    }
+}

@@ -1,0 +1,26 @@
+//! Logs: one line per event on standard error, with the spans' job, lane and chain; JSON for machines, text for people.
+
+use crate::config::LogFormat;
+use tracing_subscriber::EnvFilter;
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("log filter {filter:?} is not understood: {reason}; see `acurast-relayer config explain`")]
+pub struct TelemetryError {
+    filter: String,
+    reason: String,
+}
+
+/// Installs the process's log subscriber.
+///
+/// # Errors
+/// When the filter does not parse.
+pub fn init(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
+    let parsed = EnvFilter::try_new(filter).map_err(|error| TelemetryError { filter: filter.to_owned(), reason: error.to_string() })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    let installed = match format {
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    installed.map_err(|error| TelemetryError { filter: filter.to_owned(), reason: error.to_string() })
+}
