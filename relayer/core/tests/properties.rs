@@ -12,7 +12,7 @@ use acurast_events::jobs::{Book, Fault, JobsEvent, LedgerAccountKind};
 use acurast_events::lanes::*;
 use acurast_events::source::{AssignmentRevoked, ReportedOutcome};
 use acurast_events::units::*;
-use acurast_relayer_core::{Input, Partition, Subject};
+use acurast_relayer_core::{Input, Partition, Subject, Table};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -359,6 +359,8 @@ proptest! {
             }
         }
         prop_assert_eq!(world.partition.jobs().count(), 0, "every job closes");
+        let open = [Table::OpenJobs.id(), Table::OpenExecutions.id()];
+        prop_assert!(!world.rows.keys().any(|(table, _)| open.contains(table)), "nothing that is over is read at a start");
         if world.partition.account(&escrow()).is_some() {
             prop_assert_eq!(world.reserved(), 0, "nothing stays reserved");
         }

@@ -130,6 +130,8 @@ fn long_jobs_keep_their_newest_executions_in_memory_and_the_rest_in_the_store() 
 
     let ended: Vec<_> = world.rows.iter().filter(|((table, _), _)| *table == Table::EndedExecutions.id()).collect();
     assert_eq!(ended.len() as u64, MANY - 256);
+    let open = world.rows.keys().filter(|(table, _)| *table == Table::OpenExecutions.id()).count();
+    assert_eq!(open, 256, "a start reads open work only");
     let (at, state) = rows::execution_of_row(&ended[0].0.1, ended[0].1).unwrap();
     let status = execution_status(&state, at.execution, &payload_hash(&payload));
     assert!(matches!(status, OutputStatus::Accepted { tx: Some(_), .. }), "{status:?}");

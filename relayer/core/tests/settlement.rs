@@ -108,6 +108,17 @@ fn those_that_wait_for_money_get_it_in_their_order_and_nobody_overtakes() {
 }
 
 #[test]
+fn who_needs_less_does_not_overtake_who_waits_for_more() {
+    let (mut world, [first, second]) = (World::new(), [job_id(1), job_id(2)]);
+    world.escrow_opened(2 * SHARE);
+    world.acknowledged(&first, registration(1, 1), slot(1, None));
+    assert_eq!(waits(&world.output(&first, 1, 0, b"needs 1000, 300 are free")), [WaitReason::EscrowTooSmall]);
+    let events = world.acknowledged(&second, registration(1, 1), slot(1, None));
+    assert_eq!(waits(&events), [WaitReason::EscrowTooSmall], "300 would do, but somebody waits");
+    assert_eq!(names(&world.topped_up(MAX_CHARGE)), ["FulfillmentPlanned", "LeafPlanned"]);
+}
+
+#[test]
 fn nothing_is_planned_for_an_account_that_closes_and_what_is_reserved_goes_on() {
     let (mut world, job) = (World::funded(), job_id(1));
     world.assigned(&job, 1, 2);

@@ -1,7 +1,7 @@
 //! How executions end, and how a job closes once all of them have (PROTOCOL §1, §5).
 
 use super::{DecideError, Draft, money};
-use crate::job::AssignmentKey;
+use crate::job::{Assignment, AssignmentKey, SettlementPlace};
 use acurast_events::amount::Amount;
 use acurast_events::jobs::{ExecutionEnded, Fault, JobClosed, Outcome, WaitReason};
 use acurast_events::units::{Count, Execution, Millis, Timestamp};
@@ -98,18 +98,14 @@ pub(super) fn finish(draft: &mut Draft<'_>) -> Result<(), DecideError> {
     if job.closed {
         return Ok(());
     }
-    let holds = |(_, assignment): &(&AssignmentKey, &crate::job::Assignment)| {
+    let holds = |(_, assignment): &(&AssignmentKey, &Assignment)| {
         let settling = assignment.settling.as_ref();
         assignment.is_complete() && settling.is_some_and(|settling| !settling.root.is_planned() && settling.root.reserved > Amount::ZERO)
     };
     let complete: Vec<_> = job.assignments.iter().filter(holds).map(|(key, _)| *key).collect();
     for key in complete {
-        // A fulfilment that is on its way could still have the share charged.
-        let on_its_way = draft.job()?.executions_of(&key).any(|(_, state)| state.fulfillment.as_ref().is_some_and(|f| f.is_planned()));
-        if !on_its_way {
-            let root = crate::job::SettlementPlace { assignment: key, execution: None };
-            money::release(draft, &root)?;
-        }
+        // Every execution ended, so no delivery is on its way that could still have the share charged.
+        money::release(draft, &SettlementPlace { assignment: key, execution: None })?;
     }
     let job = draft.job()?;
     if job.can_close() {
