@@ -10,6 +10,7 @@ use acurast_events::ids::{fulfillment_settlement_id, root_settlement_id};
 use acurast_events::jobs::{Fault, JobsEvent};
 use acurast_events::lanes::{AttemptEnd, AttemptPrepared, LanesEvent, Purpose, SlotOutcome};
 use acurast_events::units::{Execution, Slot};
+use acurast_relayer_lane::{Action, LaneInput};
 use support::shell::Shell;
 use support::{GWEI, START, assignment, leaf, output, workload};
 
@@ -384,6 +385,45 @@ fn a_frozen_head_stops_nothing_for_good() {
 }
 
 #[test]
+fn a_hole_before_an_open_slot_is_filled_with_no_ops_at_the_same_slots() {
+    let mut shell = with_root(one());
+    let output = shell.jobs[1].clone();
+    assert!(shell.feed(&LaneInput::Jobs(output)).is_ok());
+    shell.chain.mine();
+    let (mut request, call) = loop {
+        let action = shell.lane.actions(&shell.policy, &shell.caps, shell.now()).unwrap().remove(0);
+        if let Action::Sign { request, call } = action {
+            break (request, call);
+        }
+        let input = shell.run(action).unwrap_or_else(|_| panic!("no crash was asked for"));
+        assert!(shell.feed(&input).is_ok());
+    };
+    // An open slot two above the chain's: what was between is gone, as after a finality that broke.
+    request.slot = Slot(3);
+    let LaneInput::Signed { request, signed } = shell.sign(request, &call) else { panic!("signed") };
+    let attempt = AttemptPrepared {
+        slot: request.slot,
+        attempt: 0,
+        purpose: request.call.purpose,
+        batch: None,
+        items: request.call.items,
+        tx: signed.tx,
+        bytes: signed.bytes,
+        fee: request.fee,
+    };
+    let record = (shell.now(), vec![attempt.into()]);
+    shell.lane.evolve(record.0, &record.1).unwrap();
+    shell.journal.push(record);
+    shell.ticks(20);
+    shell.restart();
+    shell.ticks(20);
+    shell.assert_sound();
+    let purposes: Vec<_> = shell.finals().iter().map(|slot| (slot.slot.0, slot.purpose.unwrap())).collect();
+    assert_eq!(purposes, [(0, Purpose::Root), (1, Purpose::NoOp), (2, Purpose::NoOp), (3, Purpose::Fulfill)]);
+    assert_eq!(shell.chain.settled().len(), 1);
+}
+
+#[test]
 fn no_answer_is_not_a_missing_transaction() {
     let mut shell = with_root(one());
     shell.chain.mine_priority_min = 100 * GWEI;
@@ -408,7 +448,7 @@ fn a_final_block_that_changes_quarantines_the_lane() {
     shell.tick();
     let mut view = shell.chain.view();
     view.finalized.hash.0[31] ^= 1;
-    shell.feed(&acurast_relayer_lane::LaneInput::View(view)).unwrap_or_else(|_| panic!("no crash was asked for"));
+    shell.feed(&LaneInput::View(view)).unwrap_or_else(|_| panic!("no crash was asked for"));
     let quarantine = shell.lane.status().quarantine.expect("quarantined");
     assert!(quarantine.reason.contains("finality broke"), "{}", quarantine.reason);
     assert_eq!(shell.count("Rewound"), 1);

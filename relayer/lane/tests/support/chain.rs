@@ -37,6 +37,8 @@ pub struct TxItem {
     pub root: MerkleNode,
     /// The bit that it settles.
     pub bit: Bit,
+    /// The bit of its leaf's root share, and the settlement of that.
+    pub share: (Bit, SettlementId),
     pub not_after: u64,
 }
 
@@ -315,9 +317,10 @@ impl Chain {
         let mut outcomes = Vec::new();
         if !reverts {
             self.contract.roots.extend(tx.root);
-            for TxItem { id, bit, not_after, .. } in &tx.items {
-                let holder = *self.contract.bits.entry(*bit).or_insert(*id);
-                assert_eq!(holder, *id, "two items share a bit");
+            for TxItem { id, bit, share, not_after, .. } in &tx.items {
+                for (bit, owner) in [(*bit, *id), *share] {
+                    assert_eq!(*self.contract.bits.entry(bit).or_insert(owner), owner, "two effects share a bit");
+                }
                 let outcome = if self.contract.settled.contains_key(id) {
                     self.skipped_as_settled += 1;
                     ItemOutcome::AlreadySettled

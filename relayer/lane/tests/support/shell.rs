@@ -198,7 +198,8 @@ impl Shell {
         all
     }
 
-    fn run(&mut self, action: Action) -> Result<LaneInput, Crashed> {
+    /// One action, and what came of it.
+    pub fn run(&mut self, action: Action) -> Result<LaneInput, Crashed> {
         let key = action.key();
         if self.faults > 0 && self.random.below(self.faults) == 0 {
             return Ok(match action {
@@ -234,7 +235,7 @@ impl Shell {
         })
     }
 
-    fn sign(&mut self, request: SignRequest, call: &Call) -> LaneInput {
+    pub fn sign(&mut self, request: SignRequest, call: &Call) -> LaneInput {
         let signed = self.chain.sign(&request, root(call), items(call));
         LaneInput::Signed { request, signed }
     }
@@ -329,6 +330,7 @@ fn items(call: &Call) -> Vec<TxItem> {
         batch: item.batch,
         root: process_proof(&item.leaf.hash(), &item.proof),
         bit: item.leaf.bit_of(item.intent.execution).expect("a leaf covers its executions"),
+        share: (item.leaf.share_bit().expect("a leaf has a share bit"), acurast_events::ids::root_settlement_id(&item.leaf.assignment_id)),
         not_after: item.intent.not_after.0,
     };
     items.iter().map(item).collect()
