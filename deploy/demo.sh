@@ -84,6 +84,7 @@ case "${1:-}" in
 esac
 
 say "demo: $JOBS jobs, seed $SEED"
+STARTED="$(date +%s%3N)"
 if ! need_spec; then
   say "demo: without the chain spec the Acurast runtime can't run here; falling back to the recording"
   [[ -x "$DEPLOY/demo/recorded.sh" ]] || die "demo: there is no recording in this version (deploy/demo/recorded.sh); set ACURAST_CHAIN_SPEC=FILE"
@@ -110,6 +111,9 @@ trap 'exit 143' TERM
 prepare
 code=0
 run "$RELAYER" demo --dir "$DIR" --devnet "$DEPLOY/devnet" || code=$?
+# Counted by programs that share nothing with the relayer: effects and money from the chains, records by a second reader.
+"$RELAYER" journal tail --raw --config "$DIR/relayer.toml" > "$DIR/journal.ndjson"
+run node "$DEPLOY/demo/observe.mjs" --dir "$DIR" --source runtime --started "$STARTED" --seed "$SEED" || code=$?
 [[ "$KEEP" == 1 ]] && keep
 further
 say "demo: seed $SEED; SEED=$SEED make demo runs the same jobs"

@@ -132,6 +132,8 @@ macro_rules! events {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "snake_case")]
+        // Events are encoded right after they are made; a box per event would cost more than the moves that it saves.
+        #[allow(clippy::large_enum_variant)]
         pub enum $name { $(
             #[doc = concat!("See [`", stringify!($variant), "`].")]
             $variant($variant),

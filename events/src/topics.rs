@@ -52,7 +52,8 @@ impl Topic {
     /// The name of a source topic writes its chain's colon as `-`; of several readings the shortest namespace is taken.
     pub fn parse(prefix: &str, full: &str) -> Option<Self> {
         let middle = full.strip_prefix(prefix)?.strip_suffix(".v1")?;
-        let fixed = [Self::Jobs, Self::Lanes, Self::Outputs, Self::Control, Self::Receipts, Self::Reputation, Self::DeadLetters, Self::Checkpoints];
+        let fixed =
+            [Self::Jobs, Self::Lanes, Self::Outputs, Self::Control, Self::Receipts, Self::Reputation, Self::DeadLetters, Self::Checkpoints];
         if let Some(topic) = fixed.into_iter().find(|topic| topic.name(prefix).as_str() == full) {
             return Some(topic);
         }
@@ -130,7 +131,12 @@ mod tests {
 
     #[test]
     fn a_topic_comes_back_from_its_full_name() {
-        let topics = [Topic::Jobs, Topic::DeadLetters, Topic::Source(ChainId::evm(1)), Topic::Source("polkadot:4b5f95eefedf0d0fb514339edc24d2d4".parse().unwrap())];
+        let topics = [
+            Topic::Jobs,
+            Topic::DeadLetters,
+            Topic::Source(ChainId::evm(1)),
+            Topic::Source("polkadot:4b5f95eefedf0d0fb514339edc24d2d4".parse().unwrap()),
+        ];
         for topic in topics {
             assert_eq!(Topic::parse("a.b.", topic.name("a.b.").as_str()), Some(topic));
         }

@@ -232,7 +232,11 @@ pub struct FeeConfig {
 
 impl Default for FeeConfig {
     fn default() -> Self {
-        Self { max_fee_per_gas: acurast_events::amount::Amount(200_000_000_000), estimate_ratio_permille_max: 4_000, replace_after_ms: 30_000 }
+        Self {
+            max_fee_per_gas: acurast_events::amount::Amount(200_000_000_000),
+            estimate_ratio_permille_max: 4_000,
+            replace_after_ms: 30_000,
+        }
     }
 }
 
@@ -432,7 +436,10 @@ impl Config {
         let known = |chain: &ChainId| self.evm.iter().any(|evm| evm.chain == *chain);
         for (index, origin) in self.origins.iter().enumerate() {
             if !["ethereum20", "ethereum"].contains(&origin.origin.as_str()) {
-                return invalid(format!("origins[{index}].origin"), "must be `ethereum20` or `ethereum`; other origins come with their chains");
+                return invalid(
+                    format!("origins[{index}].origin"),
+                    "must be `ethereum20` or `ethereum`; other origins come with their chains",
+                );
             }
             if !known(&origin.chain) {
                 return invalid(format!("origins[{index}].chain"), "is no configured destination");

@@ -149,7 +149,12 @@ impl Dispatch {
                 if position < next {
                     continue;
                 }
-                let input = InputRef { topic: at.topic.as_str().to_owned(), partition: at.partition, position, id: record.record.event_id(&record.hash, 0, 0) };
+                let input = InputRef {
+                    topic: at.topic.as_str().to_owned(),
+                    partition: at.partition,
+                    position,
+                    id: record.record.event_id(&record.hash, 0, 0),
+                };
                 positions.push(InputPosition { topic: input.topic.clone(), partition: at.partition, next: position.next() });
                 self.accept(&record, input, &mut drafts)?;
             }
@@ -201,9 +206,10 @@ impl Dispatch {
         let at = self.owned.stamp();
         let events = match self.lane.decide(&self.policy, self.adapter.capabilities(), &what, at) {
             Ok(events) => events,
-            Err(error @ LaneCoreError::Report { .. }) => {
-                tracing::error!(%error, "a report contradicts its attempt; asked again");
-                self.metrics.alarm(self.adapter.lane().as_str(), "report_contradicts");
+            // The lane stays usable: a report is asked for again, a used-up range stops new roots only.
+            Err(error @ (LaneCoreError::Report { .. } | LaneCoreError::Exhausted { .. })) => {
+                tracing::error!(%error, "not decided");
+                self.metrics.alarm(self.adapter.lane().as_str(), "lane_undecided");
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
@@ -324,7 +330,9 @@ async fn run(action: Action, adapter: Arc<dyn LaneAdapter>, attesters: Vec<Arc<d
         Action::Report { tx, items, root } => {
             adapter.report(&tx, &items, root).await.map_or_else(failed, |report| LaneInput::Reported { tx, report })
         }
-        Action::AskEffect { of, query } => adapter.effect(&query).await.map_or_else(failed, |effect| LaneInput::EffectAnswer { of, effect }),
+        Action::AskEffect { of, query } => {
+            adapter.effect(&query).await.map_or_else(failed, |effect| LaneInput::EffectAnswer { of, effect })
+        }
         Action::AskSlotOwner(slot) => adapter.slot_owner(slot).await.map_or_else(failed, |tx| LaneInput::SlotOwner { slot, tx }),
     }
 }

@@ -8,9 +8,9 @@
 //! the last seal that was read back and gives the same facts with the same ids.
 
 use crate::chain_source::ChainSource;
-use crate::metrics::{FactLabels, Metrics, labels};
 use crate::folds::SourceFold;
-use crate::owned::{Fold, Owned, OwnedError, fold_one};
+use crate::metrics::{FactLabels, Metrics, labels};
+use crate::owned::{Owned, OwnedError, fold_all};
 use acurast_adapter_api::{Source, SourceBlock, SourceError};
 use acurast_events::bytes::{BlockHash, Bytes};
 use acurast_events::caip::ChainId;
@@ -36,9 +36,6 @@ pub enum IngestError {
     /// The journal can't be written.
     #[error(transparent)]
     Owned(#[from] OwnedError),
-    /// State can't be stored.
-    #[error("{0}")]
-    Rows(String),
 }
 
 /// Ingests one source until `stop`.
@@ -105,10 +102,7 @@ impl Ingest {
     async fn append(&mut self, chain: &ChainId, block: &SourceBlock) -> Result<(), IngestError> {
         self.tell(chain, block);
         let records = self.owned.append(drafts(chain, block, self.owned.stamp())).await?;
-        for record in &records {
-            fold_one(self.owned.partition(), &mut self.state, record)?;
-        }
-        let rows = self.state.rows().map_err(IngestError::Rows)?;
+        let rows = fold_all(self.owned.partition(), &mut self.state, &records)?;
         self.owned.commit(&records, rows)?;
         self.metrics.records.get_or_create(&labels("ingest", chain.as_str())).inc();
         let now = self.owned.stamp();
@@ -164,7 +158,8 @@ enum Step {
 
 /// Runs a step, again after each time that the node could not be asked: never skips, never gives up by itself.
 async fn retrying(chain: &ChainId, source: &mut ChainSource, metrics: &Metrics, step: Step) -> Result<Option<SourceBlock>, SourceError> {
-    let mut delays = ExponentialBuilder::default().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX).without_max_times().with_jitter().build();
+    let mut delays =
+        ExponentialBuilder::default().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX).without_max_times().with_jitter().build();
     loop {
         let done = match &step {
             Step::Resume(after) => source.resume(*after).await.map(|()| None),

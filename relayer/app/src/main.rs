@@ -40,6 +40,9 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(command.execute()) {
         Ok(code) => code,
+        Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("acurast-relayer: {error}");
             ExitCode::FAILURE

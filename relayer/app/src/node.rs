@@ -60,7 +60,9 @@ pub enum StartError {
     #[error("{0}")]
     Version(String),
     /// The partition of a lane has another lane's history.
-    #[error("partition {partition} of lanes.v1 belongs to lane {found}, not {configured}; a new signing key needs a lane_partition of its own")]
+    #[error(
+        "partition {partition} of lanes.v1 belongs to lane {found}, not {configured}; a new signing key needs a lane_partition of its own"
+    )]
     OtherLane {
         /// The partition.
         partition: u32,
@@ -93,8 +95,7 @@ impl Node {
     /// See [`StartError`].
     pub async fn start(config: &Config, stop: CancellationToken) -> Result<Self, StartError> {
         let JournalKind::Embedded = config.journal.kind;
-        std::fs::create_dir_all(&config.data_dir)
-            .map_err(|reason| StorageError::Io { path: config.data_dir.clone(), reason })?;
+        std::fs::create_dir_all(&config.data_dir).map_err(|reason| StorageError::Io { path: config.data_dir.clone(), reason })?;
         let chains = registry::connect(config, &config.data_dir).await?;
         let storage = Storage::open(config, chains.genesis)?;
         let (metrics, prometheus) = Metrics::new();

@@ -43,9 +43,6 @@ pub enum OwnedError {
         /// Why.
         reason: String,
     },
-    /// Something was written before the partition was taken over: a defect.
-    #[error("{0}: not taken over yet; this is a defect, please report it")]
-    NotOwned(TopicPartition),
 }
 
 /// The state of a partition as a fold of its records; the same code folds at a take-over, at work and in a replay.
@@ -86,10 +83,7 @@ impl Owned {
         let at = store.partition().clone();
         let mut claiming = Claiming::begin(journal, at.clone(), store.position().frontier, ClaimOptions::new(lease)).await?;
         while let Some(records) = claiming.next_batch().await? {
-            for record in &records {
-                fold_one(&at, state, record)?;
-            }
-            let rows = state.rows().map_err(|reason| fold_error(&at, records.last(), reason))?;
+            let rows = fold_all(&at, state, &records)?;
             store.commit(&records, rows, &[])?;
         }
         let writer = claiming.finish()?;
@@ -214,17 +208,20 @@ fn position_in(positions: &[InputPosition], of: &TopicPartition) -> Offset {
     known.map_or(Offset(0), |known| known.next)
 }
 
-fn fold_error(at: &TopicPartition, record: Option<&AcceptedRecord>, reason: String) -> OwnedError {
-    OwnedError::Fold { at: at.clone(), sequence: record.map_or(0, |record| record.record.sequence.0), reason }
+fn fold_error(at: &TopicPartition, record: &AcceptedRecord, reason: String) -> OwnedError {
+    OwnedError::Fold { at: at.clone(), sequence: record.record.sequence.0, reason }
 }
 
-/// Folds one record, unless it is a Progress: positions are no state.
+/// Folds records and returns the rows that they change. A Progress is passed over: positions are no state, and a batch of
+/// nothing else changes no row, so that the same log gives the same rows however it was batched.
 ///
 /// # Errors
 /// [`OwnedError::Fold`].
-pub fn fold_one(at: &TopicPartition, state: &mut (dyn Fold + Send), record: &AcceptedRecord) -> Result<(), OwnedError> {
-    if record.record.subject.0.is_empty() {
-        return Ok(());
+pub fn fold_all(at: &TopicPartition, state: &mut (dyn Fold + Send), records: &[AcceptedRecord]) -> Result<Vec<Row>, OwnedError> {
+    let mut folded = None;
+    for record in records.iter().filter(|record| !record.record.subject.0.is_empty()) {
+        state.fold(record).map_err(|reason| fold_error(at, record, reason))?;
+        folded = Some(record);
     }
-    state.fold(record).map_err(|reason| fold_error(at, Some(record), reason))
+    folded.map_or(Ok(Vec::new()), |last| state.rows().map_err(|reason| fold_error(at, last, reason)))
 }

@@ -3,7 +3,7 @@
 use crate::attester_memory::{AttesterMemory, AttesterMemoryError};
 use crate::chain_source::ChainSource;
 use crate::config::{AcurastConfig, Config, EvmConfig, SecretRef, StartAt};
-use acurast_adapter_acurast::{AcurastNode, NodeConfig, NodeOracle, Recording, RecordedSource, RecordingError, Start};
+use acurast_adapter_acurast::{AcurastNode, NodeConfig, NodeOracle, RecordedSource, Recording, RecordingError, Start};
 use acurast_adapter_api::oracle::{AssignmentOracle, Attester};
 use acurast_adapter_api::{DestinationRules, LaneAdapter, Source, SourceError};
 use acurast_adapter_evm::{
@@ -228,7 +228,8 @@ async fn connect_evm(
     }
 
     let poll = Duration::from_millis(evm.poll_ms);
-    let watch = WatchConfig { chain, start: BlockNumber(evm.start_block), genesis: None, asset: asset.clone(), range_max: WATCH_RANGE_MAX, poll };
+    let watch =
+        WatchConfig { chain, start: BlockNumber(evm.start_block), genesis: None, asset: asset.clone(), range_max: WATCH_RANGE_MAX, poll };
     let watch = EscrowWatch::connect(watch).await?;
     let capabilities = lane.capabilities().clone();
     let policy = SettlementPolicy {

@@ -9,7 +9,7 @@
 
 use crate::config::Config;
 use crate::folds::{LaneFold, SCHEMA, SourceFold};
-use crate::owned::{Fold, OwnedError, fold_one};
+use crate::owned::{Fold, OwnedError, fold_all};
 use acurast_events::bytes::{Genesis, JobKey};
 use acurast_events::topics::{Topic, TopicPartition};
 use acurast_relayer_core::rows::{account_of_row, job_of_rows};
@@ -152,7 +152,8 @@ fn check_identity(folder: &Path, identity: &Identity) -> Result<(), StorageError
     }
     let io = |reason| StorageError::Io { path: path.clone(), reason };
     let file = IdentityFile { genesis: identity.genesis, prefix: identity.prefix.clone() };
-    let text = serde_json::to_vec_pretty(&file).map_err(|error| StorageError::Identity { path: path.clone(), reason: error.to_string() })?;
+    let text =
+        serde_json::to_vec_pretty(&file).map_err(|error| StorageError::Identity { path: path.clone(), reason: error.to_string() })?;
     // Whole or absent: written beside, synced, renamed.
     let beside = folder.join("identity.json.new");
     let mut out = std::fs::File::create(&beside).map_err(io)?;
@@ -215,6 +216,32 @@ pub struct Replayed {
     pub stored: String,
     /// Digest of the state folded from the journal.
     pub replayed: String,
+    /// The first rows that differ, as table and key.
+    pub differences: Vec<String>,
+}
+
+/// Most differing rows that are named.
+const DIFFERENCES_MAX: usize = 5;
+
+/// The first rows that are not the same in both views.
+fn differences(stored: &PartitionView, folded: &PartitionView) -> Result<Vec<String>, StoreError> {
+    let mut found = Vec::new();
+    for (one, other, missing) in [(stored, folded, "missing in the fold"), (folded, stored, "missing in the store")] {
+        for row in one.all_rows() {
+            let (table, key, value) = row?;
+            let beside = other.get(table, &key)?;
+            let what = match beside {
+                Some(beside) if beside == value => continue,
+                Some(_) => "differs",
+                None => missing,
+            };
+            found.push(format!("table {table} key {}: {what}", hex::encode(&key)));
+            if found.len() >= DIFFERENCES_MAX {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl Replayed {
@@ -227,7 +254,8 @@ impl Replayed {
 impl fmt::Display for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.equal() { "equal" } else { "DIFFERS" };
-        write!(f, "{}: {} records, stored {}, replayed {}: {verdict}", self.partition, self.records, self.stored, self.replayed)
+        write!(f, "{}: {} records, stored {}, replayed {}: {verdict}", self.partition, self.records, self.stored, self.replayed)?;
+        self.differences.iter().try_for_each(|difference| write!(f, "\n  {difference}"))
     }
 }
 
@@ -252,8 +280,9 @@ pub async fn refold(config: &Config, journal: Arc<EmbeddedJournal>) -> Result<Ve
         };
         let until = view.applied()?.frontier;
         let digest = fold_until(journal.clone(), &empty, &at, until, state.as_mut()).await?;
-        let records = until.next_sequence.0;
-        replayed.push(Replayed { partition: at.to_string(), records, stored: view.digest()?.to_string(), replayed: digest });
+        let (records, stored) = (until.next_sequence.0, view.digest()?.to_string());
+        let differences = if stored == digest { Vec::new() } else { differences(&view, &empty.view(&at)?)? };
+        replayed.push(Replayed { partition: at.to_string(), records, stored, replayed: digest, differences });
     }
     Ok(replayed)
 }
@@ -271,10 +300,8 @@ async fn fold_until(
     loop {
         let batch = reader.next_batch().await?;
         let records: Vec<_> = batch.records.into_iter().filter(|record| record.record.sequence < until.next_sequence).collect();
-        for record in &records {
-            fold_one(at, state, record)?;
-        }
-        fold.commit(&records, state.rows().map_err(StorageError::Version)?, &[])?;
+        let rows = fold_all(at, state, &records)?;
+        fold.commit(&records, rows, &[])?;
         if batch.caught_up || fold.position().frontier.next_sequence >= until.next_sequence {
             return Ok(fold.current_digest().to_string());
         }

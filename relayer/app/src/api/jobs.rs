@@ -38,7 +38,8 @@ pub(super) async fn list(State(state): State<Arc<ApiState>>, Query(cursor): Quer
 
 pub(super) async fn show(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> Response {
     let Ok(key) = id.parse::<JobKey>() else {
-        return (StatusCode::BAD_REQUEST, Json(json!({ "error": "a job is named by its job_key, 0x and 64 hexadecimal digits" }))).into_response();
+        return (StatusCode::BAD_REQUEST, Json(json!({ "error": "a job is named by its job_key, 0x and 64 hexadecimal digits" })))
+            .into_response();
     };
     for handle in &state.settle {
         match handle.job(key).await {

@@ -74,7 +74,8 @@ pub async fn serve(listen: SocketAddr, state: Arc<ApiState>, stop: CancellationT
 async fn health(State(state): State<Arc<ApiState>>) -> Response {
     for handle in &state.settle {
         if handle.ping().await.is_err() {
-            return (StatusCode::SERVICE_UNAVAILABLE, format!("settle of partition {} does not answer\n", handle.partition())).into_response();
+            return (StatusCode::SERVICE_UNAVAILABLE, format!("settle of partition {} does not answer\n", handle.partition()))
+                .into_response();
         }
     }
     (StatusCode::OK, "ok\n").into_response()

@@ -48,7 +48,10 @@ pub(super) async fn submit(State(state): State<Arc<ApiState>>, body: Result<Json
 
 async fn take(state: &ApiState, request: OutputRequest) -> (&'static str, Response) {
     if request.payload.0.len() > usize::try_from(state.payload_bytes_max).unwrap_or(usize::MAX) {
-        return ("too_large", refused(StatusCode::PAYLOAD_TOO_LARGE, &format!("the payload is longer than {} bytes", state.payload_bytes_max)));
+        return (
+            "too_large",
+            refused(StatusCode::PAYLOAD_TOO_LARGE, &format!("the payload is longer than {} bytes", state.payload_bytes_max)),
+        );
     }
     let output = Output {
         assignment_id: request.assignment_id,
@@ -71,7 +74,9 @@ async fn decide(state: &ApiState, handle: &SettleHandle, output: Output, verdict
         OutputVerdict::Takes { owner } => match append(state, handle, owner, output.clone()).await {
             Ok(()) => match handle.check(output).await {
                 Ok(OutputVerdict::Accepted(accepted)) => ("accepted", (StatusCode::OK, Json(accepted)).into_response()),
-                Ok(OutputVerdict::Refused { reason } | OutputVerdict::Differs { reason, .. }) => ("refused", refused(StatusCode::CONFLICT, &reason)),
+                Ok(OutputVerdict::Refused { reason } | OutputVerdict::Differs { reason, .. }) => {
+                    ("refused", refused(StatusCode::CONFLICT, &reason))
+                }
                 Ok(_) => ("late", later("the output is stored and not decided yet; send it again")),
                 Err(error) => ("unavailable", later(&error.to_string())),
             },

@@ -1,6 +1,6 @@
 //! `config check|explain|schema`.
 
-use super::{CliError, ConfigArgs};
+use super::{CliError, ConfigArgs, say};
 use crate::config::Config;
 use clap::Subcommand;
 use std::process::ExitCode;
@@ -20,10 +20,10 @@ pub(super) fn run(command: ConfigCommand) -> Result<ExitCode, CliError> {
     match command {
         ConfigCommand::Check(args) => {
             let config = Config::load(&args.config)?;
-            println!("{}: ok, {} destination(s), {} route(s)", args.config.display(), config.evm.len(), config.routes.len());
+            say(format_args!("{}: ok, {} destination(s), {} route(s)", args.config.display(), config.evm.len(), config.routes.len()))?;
         }
-        ConfigCommand::Explain(args) => println!("{}", serde_json::to_string_pretty(&Config::load(&args.config)?)?),
-        ConfigCommand::Schema => println!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?),
+        ConfigCommand::Explain(args) => say(format_args!("{}", serde_json::to_string_pretty(&Config::load(&args.config)?)?))?,
+        ConfigCommand::Schema => say(format_args!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?))?,
     }
     Ok(ExitCode::SUCCESS)
 }

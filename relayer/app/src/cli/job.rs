@@ -1,6 +1,6 @@
 //! `job list|show`: asks a running relayer; opens the store for reading only when none runs.
 
-use super::{CliError, ConfigArgs};
+use super::{CliError, ConfigArgs, say};
 use crate::config::Config;
 use crate::storage::Storage;
 use acurast_events::bytes::JobKey;
@@ -38,9 +38,9 @@ pub(super) async fn run(command: JobCommand) -> Result<ExitCode, CliError> {
         JobCommand::List(args) => {
             let jobs = load(&Config::load(&args.config.config)?).await?;
             if args.json {
-                println!("{}", serde_json::to_string_pretty(&jobs)?);
+                say(format_args!("{}", serde_json::to_string_pretty(&jobs)?))?;
             } else {
-                println!("{}", overview(&jobs));
+                say(format_args!("{}", overview(&jobs)))?;
             }
         }
         JobCommand::Show { id, args } => {
@@ -48,7 +48,7 @@ pub(super) async fn run(command: JobCommand) -> Result<ExitCode, CliError> {
             let wanted = id.parse::<JobKey>().map(|key| key.to_string());
             let named = |job: &&Value| wanted.as_ref().map_or_else(|_| job["job"] == id.as_str(), |key| job["job_key"] == key.as_str());
             let job = jobs.iter().find(named).ok_or_else(|| format!("no job {id}; `acurast-relayer job list` shows all"))?;
-            println!("{}", serde_json::to_string_pretty(job)?);
+            say(format_args!("{}", serde_json::to_string_pretty(job)?))?;
         }
     }
     Ok(ExitCode::SUCCESS)

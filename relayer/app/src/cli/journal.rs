@@ -1,8 +1,9 @@
 //! `journal tail|verify`: the journal as subscribers see it, and whether it is whole.
 
-use super::{CliError, ConfigArgs};
+use super::{CliError, ConfigArgs, say};
 use crate::config::Config;
 use crate::storage::Storage;
+use acurast_events::bytes::Bytes;
 use acurast_events::topics::{Topic, TopicKind, TopicName, TopicPartition};
 use acurast_events::units::Offset;
 use acurast_events::view::value_json;
@@ -88,7 +89,7 @@ fn line(prefix: &str, at: &TopicPartition, record: &LogRecord, args: &TailArgs) 
             .collect();
         let raw = json!({
             "topic": place.0, "partition": place.1, "offset": place.2,
-            "key": hex::encode(&record.key), "value": hex::encode(&record.value), "headers": headers,
+            "key": Bytes(record.key.clone()), "value": Bytes(record.value.clone()), "headers": headers,
         });
         return Ok(raw.to_string());
     }
@@ -109,14 +110,14 @@ async fn verify(args: &ConfigArgs) -> Result<ExitCode, CliError> {
         let authoritative =
             Topic::parse(&config.journal.prefix, at.topic.as_str()).is_some_and(|topic| topic.kind() == TopicKind::Authoritative);
         if !authoritative {
-            println!("{at}: {} records, no chain", journal.end(&at).await?);
+            say(format_args!("{at}: {} records, no chain", journal.end(&at).await?))?;
             continue;
         }
         match walk(journal.clone(), &at).await {
-            Ok(report) => println!("{at}: {report}"),
+            Ok(report) => say(format_args!("{at}: {report}"))?,
             Err(error) => {
                 broken = true;
-                println!("{at}: BROKEN: {error}");
+                say(format_args!("{at}: BROKEN: {error}"))?;
             }
         }
     }

@@ -1,15 +1,26 @@
 //! The command line. Commands that read a running relayer ask it by HTTP; when none runs they open journal and store for reading only.
 
 mod config;
-mod job;
+pub mod job;
 mod journal;
 mod record;
 mod replay;
 mod run;
 
+pub use run::stop_on_signal;
+
 use clap::{Args, Parser, Subcommand};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Writes a line for the reader of this command. Whoever went away (`| head`) ends the command without an error; see `main`.
+///
+/// # Errors
+/// When standard output can't be written.
+pub fn say(line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{line}")
+}
 
 /// Any error that ends a command; its text is for the operator.
 pub type CliError = Box<dyn std::error::Error + Send + Sync>;

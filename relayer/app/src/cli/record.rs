@@ -1,6 +1,6 @@
 //! `record`: finalized blocks of an Acurast node, with all that decoding them needs, into a file.
 
-use super::CliError;
+use super::{CliError, say};
 use acurast_adapter_acurast::{NodeUrl, record};
 use acurast_events::units::BlockNumber;
 use clap::Args;
@@ -36,6 +36,13 @@ pub(super) async fn run(args: &RecordArgs) -> Result<ExitCode, CliError> {
     })
     .await?;
     bar.finish_and_clear();
-    println!("{}: blocks {} to {} of genesis {}, {} facts", args.out.display(), summary.first, summary.last, summary.genesis, summary.facts);
+    say(format_args!(
+        "{}: blocks {} to {} of genesis {}, {} facts",
+        args.out.display(),
+        summary.first,
+        summary.last,
+        summary.genesis,
+        summary.facts
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `replay`: folds every authoritative partition from its first record into an empty state, and compares the digests.
 
-use super::{CliError, ConfigArgs};
+use super::{CliError, ConfigArgs, say};
 use crate::config::Config;
 use crate::storage::{Storage, refold};
 use clap::Args;
@@ -24,16 +24,19 @@ pub(super) async fn run(args: &ReplayArgs) -> Result<ExitCode, CliError> {
     for replayed in refold(&config, journal).await? {
         equal &= replayed.equal();
         if args.json {
-            println!("{}", serde_json::to_string(&replayed)?);
+            say(format_args!("{}", serde_json::to_string(&replayed)?))?;
         } else {
-            println!("{replayed}");
+            say(format_args!("{replayed}"))?;
         }
     }
     if equal {
-        println!("{}", if args.json { "{\"digests_equal\":true}" } else { "all digests equal" });
+        say(format_args!("{}", if args.json { "{\"digests_equal\":true}" } else { "all digests equal" }))?;
         Ok(ExitCode::SUCCESS)
     } else {
-        println!("{}", if args.json { "{\"digests_equal\":false}" } else { "DIGESTS DIFFER: the stored state is not the fold of the journal" });
+        say(format_args!(
+            "{}",
+            if args.json { "{\"digests_equal\":false}" } else { "DIGESTS DIFFER: the stored state is not the fold of the journal" }
+        ))?;
         Ok(ExitCode::FAILURE)
     }
 }

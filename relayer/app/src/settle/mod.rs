@@ -17,10 +17,11 @@ use crate::metrics::{Metrics, labels};
 use crate::owned::{Owned, OwnedError};
 use crate::publish::{PublishError, Publisher};
 use crate::query::Query;
+use acurast_events::ids::job_key;
 use acurast_events::jobs::JobsEvent;
 use acurast_events::record::InputRef;
 use acurast_events::units::Offset;
-use acurast_relayer_core::{DecideError, EvolveError, Input, Partition, Policy, Subject};
+use acurast_relayer_core::{DecideError, EvolveError, Input, Partition, Policy, Subject, Table};
 use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, InputError, InputReader, SealError};
 use acurast_relayer_store::StoreError;
 pub use inputs::{LaneFollower, SourceFollower};
@@ -100,7 +101,7 @@ impl Settle {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), SettleError> {
         let subject = self.owned.partition().to_string();
         tracing::info!(partition = %subject, open_jobs = self.partition.jobs().count(), "settling");
-        
+
         loop {
             let worked = self.cycle().await?;
             self.beat(&subject);
@@ -195,12 +196,17 @@ impl Settle {
     /// Decides one input for all subjects that it concerns, evolving the state with each decision.
     fn decide(&mut self, item: &Pending, drafts: &mut Vec<Draft>) -> Result<(), SettleError> {
         let Some(input) = &item.input else { return Ok(()) };
+        if self.concerns_closed_job(input)? {
+            return Ok(());
+        }
         let mut answered: BTreeSet<Subject> = match &item.reference {
             Some(reference) => self.owned.answered(reference).iter().filter_map(|bytes| Subject::from_bytes(bytes).ok()).collect(),
             None => BTreeSet::new(),
         };
         let at = self.owned.stamp();
-        while let Some(decision) = self.partition.decide_next(&self.policy, self.rules.as_ref(), input, item.reference.as_ref(), &answered)? {
+        while let Some(decision) =
+            self.partition.decide_next(&self.policy, self.rules.as_ref(), input, item.reference.as_ref(), &answered)?
+        {
             let before = self.owner_of(&decision.subject);
             self.partition.evolve(item.reference.as_ref(), &decision.subject, &decision.events)?;
             self.note(&decision.subject, &decision.events);
@@ -219,6 +225,18 @@ impl Settle {
             }
         }
         Ok(())
+    }
+
+    /// Whether a fact is about a job that was closed: such a fact must not open it anew. A job that is open is not looked up.
+    fn concerns_closed_job(&self, input: &Input) -> Result<bool, SettleError> {
+        let Input::Fact { event, .. } = input else { return Ok(false) };
+        let ours = event.owner(&self.policy.genesis).is_some_and(|owner| self.partition.owns(&owner));
+        let Some(job) = event.job().filter(|_| ours) else { return Ok(false) };
+        let key = job_key(&self.policy.genesis, job);
+        if self.partition.job(&key).is_some() {
+            return Ok(false);
+        }
+        Ok(self.owned.store().get(Table::ClosedJobs.id(), &key.0)?.is_some())
     }
 
     /// Key of the records about a subject: its owner; the lane itself for a lane's book.

@@ -34,7 +34,8 @@ impl Settle {
     /// Open and closed jobs after a key, at most `limit` and one more, in order of their keys.
     fn jobs(&self, after: Option<JobKey>, limit: usize) -> Result<Vec<(JobKey, JobView)>, SettleError> {
         let most = limit.saturating_add(1);
-        let mut keys: Vec<JobKey> = self.partition.jobs().map(|job| job.key).filter(|key| after.is_none_or(|after| *key > after)).take(most).collect();
+        let mut keys: Vec<JobKey> =
+            self.partition.jobs().map(|job| job.key).filter(|key| after.is_none_or(|after| *key > after)).take(most).collect();
         keys.extend(storage::closed_keys(self.owned.store(), after, most).map_err(|error| SettleError::Version(error.to_string()))?);
         keys.sort_unstable();
         keys.truncate(most);
@@ -84,7 +85,13 @@ impl Settle {
     }
 
     /// What the store says of an execution that ended so long ago that memory forgot it.
-    fn retired_status(&self, job: &Job, assignment: AssignmentKey, output: &Output, hash: &PayloadHash) -> Result<OutputStatus, SettleError> {
+    fn retired_status(
+        &self,
+        job: &Job,
+        assignment: AssignmentKey,
+        output: &Output,
+        hash: &PayloadHash,
+    ) -> Result<OutputStatus, SettleError> {
         let at = ExecutionKey { assignment, execution: output.execution };
         let row_key = execution_row_key(&job.key, &at);
         let Some(row) = self.owned.store().get(Table::EndedExecutions.id(), &row_key)? else { return Ok(OutputStatus::Retired) };
@@ -93,7 +100,8 @@ impl Settle {
     }
 
     fn check_signature(&self, job: &Job, key: &AssignmentKey, output: &Output) -> Result<(), String> {
-        let settling = job.assignments.get(key).and_then(|assignment| assignment.settling.as_ref()).ok_or("the assignment is not settled")?;
+        let settling =
+            job.assignments.get(key).and_then(|assignment| assignment.settling.as_ref()).ok_or("the assignment is not settled")?;
         let destination = job.destination.as_ref().ok_or("the job is not settled")?;
         let rules = self.rules.destination(&destination.chain).ok_or("the destination is not served")?;
         let usable = UsableKey { key_type: settling.key_type, signer_key: settling.signer_key };
