@@ -3,7 +3,7 @@
 //! `events/proto` holds what [`files`] gives; a test compares them. One file per topic family, each in its own package
 //! and complete in itself, so that a subscriber takes the one file that it needs.
 
-use crate::derived::{DeadLetter, Receipt, ReputationObserved};
+use crate::derived::{DeadLetter, ReceiptsEvent, ReputationObserved};
 use crate::jobs::JobsEvent;
 use crate::lanes::LanesEvent;
 use crate::outputs::OutputSubmitted;
@@ -33,7 +33,7 @@ pub fn files() -> Vec<SchemaFile> {
         }),
         file("derived", &{
             let mut schema = Schema::default();
-            Receipt::register(&mut schema);
+            ReceiptsEvent::register(&mut schema);
             ReputationObserved::register(&mut schema);
             DeadLetter::register(&mut schema);
             schema

@@ -6,6 +6,7 @@
 
 use super::sample::{self, SampleEvents, Seed};
 use super::{Bless, bless, crate_path};
+use crate::derived::ReceiptsEvent;
 use crate::jobs::JobsEvent;
 use crate::lanes::LanesEvent;
 use crate::record::Entry;
@@ -82,6 +83,16 @@ fn topic<E: SampleEvents + Message + Serialize + DeserializeOwned + PartialEq + 
     let entry = |name, filled, bare| Golden { reread: reread_entry::<E>, ..golden(topic, name, "Entry", filled, bare) };
     all.push(entry("Claim", &filled.0, &bare.0));
     all.push(entry("Record", &filled.1, &bare.1));
+    each_event(topic, message, name, all);
+}
+
+/// A golden of every event.
+fn each_event<E: SampleEvents + Message + Serialize + DeserializeOwned + PartialEq + Debug>(
+    topic: &'static str,
+    message: &'static str,
+    name: fn(&E) -> &'static str,
+    all: &mut Vec<Golden>,
+) {
     for (filled, bare) in E::samples(Seed::filled).iter().zip(&E::samples(Seed::bare)) {
         all.push(golden(topic, name(filled), message, filled, bare));
     }
@@ -96,7 +107,7 @@ pub(super) fn all() -> Vec<Golden> {
     let (filled, bare) = (sample::output(Seed::filled), sample::output(Seed::bare));
     all.push(golden("outputs", "OutputSubmitted", "OutputSubmitted", &filled, &bare));
     let (filled, bare) = (sample::derived(Seed::filled), sample::derived(Seed::bare));
-    all.push(golden("derived", "Receipt", "Receipt", &filled.0, &bare.0));
+    each_event::<ReceiptsEvent>("derived", "ReceiptsEvent", ReceiptsEvent::name, &mut all);
     all.push(golden("derived", "ReputationObserved", "ReputationObserved", &filled.1, &bare.1));
     all.push(golden("derived", "DeadLetter", "DeadLetter", &filled.2, &bare.2));
     all

@@ -2,6 +2,7 @@
 
 use super::sample::{self, Sample, Seed};
 use crate::bytes::{Bytes, EventId};
+use crate::derived::ReceiptsEvent;
 use crate::jobs::{JobDone, JobsEvent};
 use crate::record::{Entry, Record};
 use crate::topics::Topic;
@@ -64,7 +65,7 @@ fn every_topic_with_a_schema_shows_its_values() {
     let (receipt, reputation, dead_letter) = sample::derived(Seed::filled);
     let submitted = sample::output(Seed::filled);
     for (topic, bytes, expected) in [
-        (Topic::Receipts, receipt.encode(), json!(receipt)),
+        (Topic::Receipts, ReceiptsEvent::from(receipt.clone()).encode(), json!(ReceiptsEvent::from(receipt))),
         (Topic::Reputation, reputation.encode(), json!(reputation)),
         (Topic::DeadLetters, dead_letter.encode(), json!(dead_letter)),
         (Topic::Outputs, submitted.encode(), json!(submitted)),

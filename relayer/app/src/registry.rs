@@ -52,7 +52,7 @@ pub enum RegistryError {
         /// The chain.
         chain: ChainId,
         /// What differs.
-        source: IdentifyError,
+        source: Box<IdentifyError>,
     },
     /// A source can't be opened.
     #[error(transparent)]
@@ -206,7 +206,7 @@ async fn connect_evm(
     lane_config.block_time = Millis(evm.poll_ms);
     lane_config.items_max = evm.batch.items_max;
     lane_config.transaction_gas_max = Gas(evm.batch.gas_max);
-    let identify = |source| RegistryError::Identify { chain: evm.chain.clone(), source };
+    let identify = |source| RegistryError::Identify { chain: evm.chain.clone(), source: Box::new(source) };
     let lane = EvmLane::connect(lane_config, key(&evm.signer)?).await.map_err(identify)?;
 
     let shared = Arc::new(EvmChain::new(chain.clone()).map_err(|source| RegistryError::Endpoint { chain: evm.chain.clone(), source })?);

@@ -132,7 +132,7 @@ impl Storage {
                 found.extend(closed_job(&view, &key)?.map(|job| (key, job)));
             }
         }
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.sort_unstable_by_key(|(key, _)| *key);
         Ok(found)
     }
 }

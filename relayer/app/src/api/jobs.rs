@@ -28,7 +28,7 @@ pub(super) async fn list(State(state): State<Arc<ApiState>>, Query(cursor): Quer
         }
     }
     // Each partition gives its first ones after the cursor: the first of all are among them.
-    jobs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    jobs.sort_unstable_by_key(|(key, _)| *key);
     let more = jobs.len() > PAGE;
     jobs.truncate(PAGE);
     let next = jobs.last().filter(|_| more).map(|(key, _)| key.to_string());
