@@ -1,0 +1,234 @@
+//! One devnet with one relayer for all tests of a program, driven through `driver.mjs`; one test at a time has it.
+//!
+//! Needs node, `ACURAST_ANVIL`, `ACURAST_DEVNODE` and `ACURAST_CHAIN_SPEC` (`deploy/test-rust.sh` sets them).
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard};
+
+const RELAYER: &str = env!("CARGO_BIN_EXE_acurast-relayer");
+/// How long anything may take that the relayer is to do by itself.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+static WORLD: Mutex<Option<World>> = Mutex::const_new(None);
+
+/// An assignment whose first execution runs.
+#[derive(Debug, Clone)]
+pub struct Assignment(pub Value);
+
+impl Assignment {
+    pub fn id(&self) -> &str {
+        self.0["assignment_id"].as_str().unwrap()
+    }
+}
+
+/// The relayer's answer to an output.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub retry_after: Option<String>,
+    pub body: Value,
+}
+
+/// The devnet, the relayer in it, and whoever uses both.
+pub struct World {
+    // Its input stays open as long as this process lives; what it started ends with it.
+    _driver: Child,
+    commands: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    place: Value,
+    running: bool,
+    refusing: Option<Assignment>,
+}
+
+/// What is missing to have a world; it is said aloud, and a failure where nodes are required.
+fn missing() -> Option<&'static str> {
+    let file = |name: &str| std::env::var_os(name).map(PathBuf::from).is_some_and(|path| path.is_file());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    if !file("ACURAST_CHAIN_SPEC") {
+        // Nobody can be required to have what may be neither committed nor reachable.
+        return Some("set ACURAST_CHAIN_SPEC");
+    }
+    let rest = if !file("ACURAST_DEVNODE") {
+        Some("set ACURAST_DEVNODE (binary of deploy/devnode)")
+    } else if !file("ACURAST_ANVIL") {
+        Some("set ACURAST_ANVIL")
+    } else if !root.join("contracts/evm/out/AcurastSettlement.sol").is_dir() || !root.join("deploy/devnet/node_modules").is_dir() {
+        Some("run deploy/setup.sh")
+    } else {
+        None
+    };
+    if let Some(rest) = rest {
+        assert!(std::env::var("ACURAST_NODES").as_deref() != Ok("required"), "{rest}");
+    }
+    rest
+}
+
+/// The world, for one test alone; nothing where it can't be had.
+pub async fn world() -> Option<MutexGuard<'static, Option<World>>> {
+    if let Some(missing) = missing() {
+        // Written past the test harness, which keeps what a passing test prints to itself.
+        writeln!(std::io::stderr(), "SKIPPED: {missing} to test the relayer on the devnet").unwrap();
+        return None;
+    }
+    let mut world = WORLD.lock().await;
+    if world.is_none() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        *world = Some(World::new());
+    }
+    Some(world)
+}
+
+impl World {
+    fn new() -> Self {
+        let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/driver.mjs");
+        let mut child =
+            Command::new("node").arg(driver).arg(RELAYER).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+        let commands = child.stdin.take().unwrap();
+        let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        let place = serde_json::from_str(&answers.next().expect("the devnet comes up").unwrap()).unwrap();
+        Self { _driver: child, commands, answers, place, running: false, refusing: None }
+    }
+
+    fn ask(&mut self, command: &Value) -> Value {
+        writeln!(self.commands, "{command}").unwrap();
+        let answer: Value = serde_json::from_str(&self.answers.next().expect("the driver lives").unwrap()).unwrap();
+        assert!(answer["failed"].is_null(), "{}", answer["failed"].as_str().unwrap_or_default());
+        answer
+    }
+
+    /// The relayer's configuration.
+    pub fn config(&self) -> PathBuf {
+        PathBuf::from(self.place["config"].as_str().unwrap())
+    }
+
+    /// The settlement contract of the world.
+    pub fn settlement(&self) -> &str {
+        self.place["settlement"].as_str().unwrap()
+    }
+
+    /// A contract of the world that is no settlement contract.
+    pub fn consumer(&self) -> &str {
+        self.place["consumer"].as_str().unwrap()
+    }
+
+    /// The genesis hash of the world's Acurast chain.
+    pub fn genesis(&self) -> &str {
+        self.place["genesis"].as_str().unwrap()
+    }
+
+    /// Starts the relayer unless it runs.
+    pub fn start(&mut self) {
+        if !self.running {
+            self.ask(&json!({ "command": "start" }));
+            self.running = true;
+        }
+    }
+
+    /// Ends the relayer with a signal; returns its exit code, or nothing when the signal was its end.
+    pub fn end(&mut self, signal: &str) -> Option<i64> {
+        self.running = false;
+        self.ask(&json!({ "command": "end", "signal": signal }))["code"].as_i64()
+    }
+
+    /// A job of one slot, assigned and in its first execution, that nobody has submitted anything for.
+    pub fn assign(&mut self) -> Assignment {
+        Assignment(self.ask(&json!({ "command": "assign", "executions": 2 })))
+    }
+
+    /// The assignment that every refused output is for: none of them may leave a trace of it.
+    pub fn refusing(&mut self) -> Assignment {
+        if self.refusing.is_none() {
+            self.refusing = Some(self.assign());
+        }
+        self.refusing.clone().unwrap()
+    }
+
+    /// The body that the processor of `assignment` submits.
+    pub fn sign(&mut self, assignment: &Assignment, execution: u64, payload: &[u8]) -> Value {
+        let mut command = assignment.0.clone();
+        command["command"] = json!("sign");
+        command["execution"] = json!(execution);
+        command["payload"] = json!(format!("0x{}", hex::encode(payload)));
+        self.ask(&command)
+    }
+
+    /// How often the contract settled an execution.
+    pub fn settled(&mut self, assignment: &Assignment, execution: u64) -> u64 {
+        let mut command = assignment.0.clone();
+        command["command"] = json!("settled");
+        self.ask(&command)["counts"][execution.to_string()].as_u64().unwrap_or(0)
+    }
+
+    /// Sends a body to `POST /v1/outputs`.
+    pub async fn send(&self, body: String) -> Answer {
+        let url = format!("{}/v1/outputs", self.place["api"].as_str().unwrap());
+        let request = reqwest::Client::new().post(url).header("content-type", "application/json").body(body);
+        let response = request.send().await.unwrap();
+        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        Answer { status: response.status().as_u16(), retry_after, body: response.json().await.unwrap() }
+    }
+
+    /// Submits an output, again while its assignment isn't known yet, as a processor does.
+    pub async fn submit(&self, output: &Value) -> Answer {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.send(output.to_string()).await;
+            if answer.status != 503 || Instant::now() > deadline {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A job as the running relayer shows it.
+    pub async fn job(&self, assignment: &Assignment) -> Value {
+        let url = format!("{}/v1/jobs/{}", self.place["api"].as_str().unwrap(), assignment.0["job_key"].as_str().unwrap());
+        reqwest::Client::new().get(url).send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// Runs a subcommand of the relayer with the world's configuration.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        Command::new(RELAYER).args(args).arg("--config").arg(self.config()).output().unwrap()
+    }
+
+    /// The same, for one that succeeds; returns what it printed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.cli(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// All records of a topic, one JSON text each.
+    pub fn records(&self, topic: &str) -> Vec<String> {
+        self.ok(&["journal", "tail", "--json", "--topic", topic]).lines().map(str::to_owned).collect()
+    }
+
+    /// Runs a relayer of its own with a changed configuration and an empty data directory; it has to end by itself. Returns
+    /// what it said.
+    pub fn refused_start(&self, change: impl FnOnce(String) -> String) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let data = self.config().parent().unwrap().join("data");
+        let text = text.replace(data.to_str().unwrap(), folder.path().join("data").to_str().unwrap());
+        let config = folder.path().join("relayer.toml");
+        std::fs::write(&config, change(text)).unwrap();
+        let mut child =
+            Command::new(RELAYER).args(["run", "--config"]).arg(config).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                panic!("the relayer runs: {}", String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let output = child.wait_with_output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
