@@ -1,5 +1,6 @@
 //! The source chains of this relayer under one type: an Acurast node, a recording of one, or a settlement contract's escrow facts.
 
+use crate::paced::PacedRecording;
 use acurast_adapter_acurast::{AcurastNode, KnownJobs, RecordedSource};
 use acurast_adapter_api::{Source, SourceBlock, SourceError};
 use acurast_adapter_evm::EscrowWatch;
@@ -15,6 +16,8 @@ pub enum ChainSource {
     Node(Box<AcurastNode>),
     /// A recording.
     Recorded(RecordedSource),
+    /// A recording, block by block.
+    Paced(PacedRecording),
     /// Escrow facts of a settlement contract.
     Escrow(Box<EscrowWatch>),
 }
@@ -24,6 +27,7 @@ impl ChainSource {
         match self {
             Self::Node(source) => source.as_ref(),
             Self::Recorded(source) => source,
+            Self::Paced(source) => source,
             Self::Escrow(source) => source.as_ref(),
         }
     }
@@ -32,6 +36,7 @@ impl ChainSource {
         match self {
             Self::Node(source) => source.as_mut(),
             Self::Recorded(source) => source,
+            Self::Paced(source) => source,
             Self::Escrow(source) => source.as_mut(),
         }
     }
@@ -43,7 +48,7 @@ impl ChainSource {
     pub async fn reconcile(&mut self, number: BlockNumber, hash: BlockHash, known: &KnownJobs) -> Result<Vec<SourceEvent>, SourceError> {
         match self {
             Self::Node(source) => source.reconcile(number, hash, known).await,
-            Self::Recorded(_) | Self::Escrow(_) => Ok(Vec::new()),
+            Self::Recorded(_) | Self::Paced(_) | Self::Escrow(_) => Ok(Vec::new()),
         }
     }
 }

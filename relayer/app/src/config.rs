@@ -93,6 +93,9 @@ pub struct AcurastConfig {
     /// File made by `acurast-relayer record`, replayed instead of a node.
     #[serde(default)]
     pub recording: Option<PathBuf>,
+    /// File with the number of the newest block of the recording that may be taken; without it, all of it is there at once.
+    #[serde(default)]
+    pub pace: Option<PathBuf>,
     /// Where a first start begins: `head`, or a finalized block number.
     #[serde(default)]
     pub start: StartAt,

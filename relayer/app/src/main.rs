@@ -13,6 +13,7 @@ mod ingest;
 mod metrics;
 mod node;
 mod owned;
+mod paced;
 mod publish;
 mod query;
 mod registry;

@@ -3,6 +3,7 @@
 use crate::attester_memory::{AttesterMemory, AttesterMemoryError};
 use crate::chain_source::ChainSource;
 use crate::config::{AcurastConfig, Config, EvmConfig, SecretRef, StartAt};
+use crate::paced::PacedRecording;
 use acurast_adapter_acurast::{AcurastNode, NodeConfig, NodeOracle, RecordedSource, Recording, RecordingError, Start};
 use acurast_adapter_api::oracle::{AssignmentOracle, Attester};
 use acurast_adapter_api::{DestinationRules, LaneAdapter, Source, SourceError};
@@ -156,7 +157,11 @@ async fn acurast_source(config: &AcurastConfig) -> Result<(ChainSource, Genesis,
     if let Some(path) = &config.recording {
         let source = RecordedSource::new(Arc::new(read_recording(path)?));
         let (genesis, oracle) = (source.genesis(), source.oracle()?);
-        return Ok((ChainSource::Recorded(source), genesis, Arc::new(oracle)));
+        let source = match &config.pace {
+            Some(pace) => ChainSource::Paced(PacedRecording::new(source, pace.clone())),
+            None => ChainSource::Recorded(source),
+        };
+        return Ok((source, genesis, Arc::new(oracle)));
     }
     let url = config.url.as_ref().ok_or_else(|| RegistryError::Value("acurast: set `url` or `recording`".into()))?.0.clone();
     let genesis = match config.genesis {
