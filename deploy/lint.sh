@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/acurast-relayer/target}"
-tools="${ACURAST_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/acurast-relayer/tools}"
+tools="${ACURAST_CACHE_DIR:-$HOME/.cache/acurast-relayer}/audit-tools"
 export PATH="$tools/bin:$PATH"
 
 cargo fmt --all --check

@@ -36,7 +36,7 @@ export function relayerConfig({ world, acurast, anvil, api, directory, keys }) {
     table('acurast', { url: text(acurast), genesis: text(world.acurast.genesis), start: world.acurast.height }),
     table('[evm]', {
       chain: text(evm.caip2), url: text(anvil), settlement: text(evm.settlement.toLowerCase()), start_block: evm.deployed_at,
-      finality: `{ depth = ${PACE.finality_depth} }`, poll_ms: PACE.poll_ms, signer: file(keys.relayer), lane_number: evm.lane,
+      finality: `{ depth = ${PACE.finality_depth} }`, poll_ms: PACE.poll_ms, block_time_ms: PACE.poll_ms, signer: file(keys.relayer), lane_number: evm.lane,
       attesters: `[${keys.attesters.map(file).join(', ')}]`,
     }),
     table('evm.batch', { root_age_ms_max: PACE.root_age_ms_max, item_age_ms_max: PACE.item_age_ms_max }),

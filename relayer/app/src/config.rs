@@ -187,6 +187,9 @@ pub struct EvmConfig {
     /// How often the chain is looked at, in milliseconds.
     #[serde(default = "default_poll_ms")]
     pub poll_ms: u64,
+    /// Usual time between blocks, in milliseconds; a lane looks at the chain that often.
+    #[serde(default = "default_block_time_ms")]
+    pub block_time_ms: u64,
     /// Time limit of one call, in milliseconds.
     #[serde(default = "default_call_timeout_ms")]
     pub call_timeout_ms: u64,
@@ -214,6 +217,10 @@ fn default_finality() -> Finality {
 
 fn default_poll_ms() -> u64 {
     1_000
+}
+
+fn default_block_time_ms() -> u64 {
+    12_000
 }
 
 fn default_call_timeout_ms() -> u64 {
@@ -257,23 +264,13 @@ pub struct BatchConfig {
     pub item_age_ms_max: u64,
     /// Most gas in one transaction.
     pub gas_max: u64,
-    /// Most bytes in one transaction.
-    pub bytes_max: u32,
     /// How often an item may come back from a final slot without its effect before it becomes a dead letter.
     pub returns_max: u32,
 }
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self {
-            root_leaves_max: 256,
-            root_age_ms_max: 3_000,
-            items_max: 32,
-            item_age_ms_max: 1_000,
-            gas_max: 12_000_000,
-            bytes_max: 100_000,
-            returns_max: 5,
-        }
+        Self { root_leaves_max: 256, root_age_ms_max: 3_000, items_max: 32, item_age_ms_max: 1_000, gas_max: 12_000_000, returns_max: 5 }
     }
 }
 
@@ -405,6 +402,12 @@ impl Config {
             (Some(_), None) | (None, Some(_)) => {}
             _ => return invalid("acurast".into(), "set exactly one of `url` and `recording`"),
         }
+        if self.acurast.pace.is_some() && self.acurast.recording.is_none() {
+            return invalid("acurast.pace".into(), "is of a `recording` only");
+        }
+        if self.journal.lease_ms == 0 {
+            return invalid("journal.lease_ms".into(), "must be above 0, or nothing is ever sent");
+        }
         for (index, evm) in self.evm.iter().enumerate() {
             let key = |name: &str| format!("evm[{index}].{name}");
             if evm.chain.namespace() != "eip155" || evm.chain.reference().parse::<u64>().is_err() {
@@ -432,8 +435,16 @@ impl Config {
             if evm.attesters.is_empty() {
                 return invalid(key("attesters"), "needs at least one attester, or no root can be posted");
             }
-            if evm.poll_ms == 0 {
-                return invalid(key("poll_ms"), "must be above 0");
+            let bounds = [
+                ("poll_ms", evm.poll_ms),
+                ("block_time_ms", evm.block_time_ms),
+                ("call_timeout_ms", evm.call_timeout_ms),
+                ("batch.items_max", u64::from(evm.batch.items_max)),
+                ("batch.root_leaves_max", u64::from(evm.batch.root_leaves_max)),
+                ("batch.gas_max", evm.batch.gas_max),
+            ];
+            if let Some((name, _)) = bounds.into_iter().find(|(_, value)| *value == 0) {
+                return invalid(key(name), "must be above 0");
             }
         }
         let known = |chain: &ChainId| self.evm.iter().any(|evm| evm.chain == *chain);

@@ -17,10 +17,12 @@ use acurast_events::eip712::RootStatement;
 use acurast_events::jobs::JobsEvent;
 use acurast_events::lanes::LanesEvent;
 use acurast_events::record::{InputPosition, InputRef};
+use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Timestamp};
 use acurast_events::wire::Message;
 use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, PartitionReader};
 use acurast_relayer_lane::{Action, ActionKey, Lane, LaneCoreError, LaneInput, LanePolicy};
+use backon::{BackoffBuilder, ExponentialBuilder};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,13 @@ use tokio_util::sync::CancellationToken;
 
 /// Most actions that run at once; each is bounded in time by its adapter.
 const ACTIONS_MAX: usize = 32;
+
+/// How long an idle lane sleeps at most.
+const IDLE: Duration = Duration::from_secs(60);
+/// A wake that is due and starts nothing is looked at again after this time.
+const WAKE_MIN: Duration = Duration::from_millis(50);
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(15);
 
 /// Why a dispatch loop stopped.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +57,16 @@ pub enum DispatchError {
     /// An event is of a newer version.
     #[error("{0}")]
     Version(String),
+    /// `jobs.v1` lost what was taken from it (R11).
+    #[error("{at}: ends at record {end}, but records below {taken} were taken from it; the topic lost records, restore it")]
+    InputLost {
+        /// Its partition.
+        at: TopicPartition,
+        /// Its next sequence.
+        end: u64,
+        /// The next sequence that was to be taken.
+        taken: u64,
+    },
     /// An action's task failed.
     #[error("an action of the lane failed: {0}")]
     Action(#[from] tokio::task::JoinError),
@@ -90,19 +109,28 @@ impl Dispatch {
     /// # Errors
     /// See [`DispatchError`].
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), DispatchError> {
-        self.adapter.identify().await?;
         let name = self.adapter.lane().to_string();
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            identified = self.identify() => identified?,
+        }
         tracing::info!(lane = name, "dispatching");
         let mut running: JoinSet<Done> = JoinSet::new();
         let mut busy: BTreeSet<ActionKey> = BTreeSet::new();
         loop {
             let took = self.take_jobs().await?;
+            while let Some(done) = running.try_join_next() {
+                self.finish(done?, &mut busy).await?;
+            }
             self.start(&mut running, &mut busy).await?;
-            self.metrics.beat("dispatch", &name, crate::clock::now_ms());
+            self.beat(&name);
             self.owned.progress_if_due().await?;
-            if took {
+            // More may be there already; results were taken above, so neither starves the other.
+            if took && !stop.is_cancelled() {
                 continue;
             }
+            let pause = self.pause(&busy);
+            let mut looked = false;
             let done = tokio::select! {
                 () = stop.cancelled() => {
                     // What still runs is derived again from the state; nothing of it is needed.
@@ -112,25 +140,58 @@ impl Dispatch {
                 }
                 done = running.join_next(), if !running.is_empty() => done,
                 waited = wait_for_jobs(&self.jobs) => { waited?; None }
-                () = tokio::time::sleep(self.pause()) => {
-                    self.step(None, LaneInput::Tick).await?;
+                waited = self.owned.watch() => { waited?; looked = true; None }
+                () = tokio::time::sleep(pause) => {
+                    self.step(LaneInput::Tick).await?;
                     None
                 }
             };
+            if looked {
+                // Somebody else wrote here: stand down if it is a higher claim (R12).
+                self.owned.look().await?;
+            }
             if let Some(done) = done {
-                let Done { key, input } = done?;
-                busy.remove(&key);
-                self.note_result(&name, &input);
-                self.step(None, input).await?;
+                self.finish(done?, &mut busy).await?;
             }
         }
     }
 
-    fn pause(&self) -> Duration {
+    /// Checks that the chain is the configured one; asks again while it can't be told.
+    async fn identify(&self) -> Result<(), LaneError> {
+        let mut delays = ExponentialBuilder::default().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX).without_max_times().build();
+        loop {
+            match self.adapter.identify().await {
+                Err(LaneError::Unknown { reason, .. }) => {
+                    tracing::warn!(lane = %self.adapter.lane(), reason, "destination unavailable; retrying");
+                    self.metrics.alarm(self.adapter.lane().as_str(), "destination_unavailable");
+                    tokio::time::sleep(delays.next().unwrap_or(RETRY_MAX)).await;
+                }
+                known => return known,
+            }
+        }
+    }
+
+    async fn finish(&mut self, done: Done, busy: &mut BTreeSet<ActionKey>) -> Result<(), DispatchError> {
+        busy.remove(&done.key);
+        self.note_result(&done.input);
+        self.step(done.input).await
+    }
+
+    fn beat(&self, name: &str) {
+        let now = crate::clock::now_ms();
+        self.metrics.beat("dispatch", name, now);
+        let age = self.lane.status().oldest_open.map_or(0, |at| now.saturating_sub(at.0));
+        self.metrics.oldest_unresolved.get_or_create(&labels("dispatch", name)).set(i64::try_from(age).unwrap_or(i64::MAX));
+    }
+
+    /// How long nothing happens by itself. A wake that is due was acted upon just now, or waits for an action that runs:
+    /// its result comes first.
+    fn pause(&mut self, busy: &BTreeSet<ActionKey>) -> Duration {
         let now = self.owned.stamp();
-        let wake = self.lane.next_wake(&self.policy, self.adapter.capabilities(), now).map_or(Duration::from_secs(60), |at| {
-            // At least a millisecond: a wake that is due was acted upon just now.
-            Duration::from_millis(at.since(now).0.max(1))
+        let wake = self.lane.next_wake(&self.policy, self.adapter.capabilities(), now).map_or(IDLE, |at| match at.since(now).0 {
+            0 if busy.is_empty() => WAKE_MIN,
+            0 => IDLE,
+            later => Duration::from_millis(later),
         });
         self.owned.progress_due().map_or(wake, |due| wake.min(due))
     }
@@ -142,11 +203,23 @@ impl Dispatch {
         for index in 0..self.jobs.len() {
             let Some(follower) = self.jobs.get_mut(index) else { break };
             let batch = follower.reader.next_batch().await?;
+            let end = follower.reader.frontier().next_sequence.0;
+            if batch.caught_up && end < follower.next.0 {
+                return Err(DispatchError::InputLost { at: follower.reader.partition().clone(), end, taken: follower.next.0 });
+            }
             let at = follower.reader.partition().clone();
             let next = follower.next;
             for record in batch.records {
                 let position = Offset(record.record.sequence.0);
                 if position < next {
+                    continue;
+                }
+                if record.record.subject.0.is_empty() {
+                    self.owned.passed(InputPosition {
+                        topic: at.topic.as_str().to_owned(),
+                        partition: at.partition,
+                        next: position.next(),
+                    });
                     continue;
                 }
                 let input = InputRef {
@@ -202,7 +275,7 @@ impl Dispatch {
     }
 
     /// Decides one result and makes it durable before anything follows from it.
-    async fn step(&mut self, input: Option<InputRef>, what: LaneInput) -> Result<(), DispatchError> {
+    async fn step(&mut self, what: LaneInput) -> Result<(), DispatchError> {
         let at = self.owned.stamp();
         let events = match self.lane.decide(&self.policy, self.adapter.capabilities(), &what, at) {
             Ok(events) => events,
@@ -218,7 +291,7 @@ impl Dispatch {
             return Ok(());
         }
         self.lane.evolve(at, &events)?;
-        let draft = self.draft(input, at, &events);
+        let draft = self.draft(None, at, &events);
         self.write(vec![draft]).await
     }
 
@@ -261,7 +334,8 @@ impl Dispatch {
         }
     }
 
-    fn note_result(&self, lane: &str, input: &LaneInput) {
+    fn note_result(&self, input: &LaneInput) {
+        let lane = self.adapter.lane().as_str();
         match input {
             LaneInput::Sent { outcome, .. } => {
                 self.metrics.sends.get_or_create(&LaneLabels { lane: lane.to_owned(), kind: outcome_name(outcome).to_owned() }).inc();
@@ -274,10 +348,16 @@ impl Dispatch {
     /// Starts what the state asks for and does not run yet.
     async fn start(&mut self, running: &mut JoinSet<Done>, busy: &mut BTreeSet<ActionKey>) -> Result<(), DispatchError> {
         let now = self.owned.stamp();
+        let mut looked = false;
         for action in self.lane.actions(&self.policy, self.adapter.capabilities(), now)? {
             let key = action.key();
             if busy.len() >= ACTIONS_MAX || busy.contains(&key) {
                 continue;
+            }
+            if matches!(action, Action::Broadcast { .. }) && !looked {
+                // The owner's own term is current as far as the log says now (R12).
+                self.owned.look().await?;
+                looked = true;
             }
             if matches!(action, Action::Broadcast { .. }) && !self.owned.may_send() {
                 // The lease ran out: look at the log by writing to it, then send (R12).

@@ -68,7 +68,16 @@ impl Ingest {
         loop {
             let block = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                block = retrying(&chain, &mut self.source, &self.metrics, Step::Next) => block?,
+                block = retrying(&chain, &mut self.source, &self.metrics, Step::Next) => block,
+            };
+            let block = match block {
+                Err(SourceError::End { number, .. }) => {
+                    // A recording has no more: what it brought is still settled.
+                    tracing::info!(%chain, %number, "the recording is at its end");
+                    stop.cancelled().await;
+                    return Ok(());
+                }
+                block => block?,
             };
             let Some(mut block) = block else { continue };
             since_reconciled = since_reconciled.saturating_add(1);
@@ -101,7 +110,8 @@ impl Ingest {
 
     async fn append(&mut self, chain: &ChainId, block: &SourceBlock) -> Result<(), IngestError> {
         self.tell(chain, block);
-        let records = self.owned.append(drafts(chain, block, self.owned.stamp())).await?;
+        let at = self.owned.stamp();
+        let records = self.owned.append(drafts(chain, block, at)).await?;
         let rows = fold_all(self.owned.partition(), &mut self.state, &records)?;
         self.owned.commit(&records, rows)?;
         self.metrics.records.get_or_create(&labels("ingest", chain.as_str())).inc();

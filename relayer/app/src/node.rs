@@ -25,6 +25,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Why the relayer can't start.
 #[derive(Debug, thiserror::Error)]
@@ -121,19 +122,22 @@ impl Node {
             let owned = parts.take_over(store, &mut state).await?;
             let name = format!("ingest {}", source.chain());
             let ingest = Ingest { source, owned, state, reconcile_every: config.acurast.reconcile_every_blocks, metrics: metrics.clone() };
-            group.spawn(name, ingest.run(stop.clone()));
+            let span = tracing::info_span!("ingest", chain = %ingest.source.chain());
+            group.spawn(name, ingest.run(stop.clone()).instrument(span));
         }
         for lane in lanes {
             let name = format!("dispatch {}", lane.adapter.lane());
+            let span = tracing::info_span!("dispatch", lane = %lane.adapter.lane());
             let dispatch = parts.dispatch(lane).await?;
-            group.spawn(name, dispatch.run(stop.clone()));
+            group.spawn(name, dispatch.run(stop.clone()).instrument(span));
         }
         let (policy, rules) = (Arc::new(policy), Arc::new(rules));
         let mut handles = Vec::new();
         for partition in 0..config.journal.partitions.get() {
             let (settle, handle) = parts.settle(partition, &chain_names, &lane_partitions, policy.clone(), rules.clone()).await?;
             handles.push(handle);
-            group.spawn(format!("settle {partition}"), settle.run(stop.clone()));
+            let span = tracing::info_span!("settle", partition);
+            group.spawn(format!("settle {partition}"), settle.run(stop.clone()).instrument(span));
         }
         let state = ApiState {
             settle: handles,
@@ -246,8 +250,11 @@ impl Parts {
             genesis: policy.genesis,
             at: at.clone(),
         };
-        let unpublished = PartitionReader::open(self.journal.clone(), at, Frontier::START).await?;
-        publisher.catch_up(&mut owned, unpublished).await?;
+        if !owned.is_published() {
+            // Only after a crash between a record and its publication.
+            let unpublished = PartitionReader::open(self.journal.clone(), at, Frontier::START).await?;
+            publisher.catch_up(&mut owned, unpublished).await?;
+        }
         let (handle, queries, announce) = SettleHandle::new(index);
         let settle = Settle {
             partition,

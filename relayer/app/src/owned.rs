@@ -13,8 +13,8 @@ use acurast_events::record::{InputPosition, InputRef, Progress};
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Timestamp};
 use acurast_relayer_journal::{
-    AcceptedRecord, ClaimError, ClaimOptions, Claiming, Draft, EventJournal, Frontier, PartitionWriter, ProgressPacer, WriteError,
-    merge_progress, progress_event,
+    AcceptedRecord, ClaimError, ClaimOptions, Claiming, Draft, EventJournal, FollowError, Frontier, PartitionWriter, ProgressPacer,
+    WriteError, merge_progress, progress_event,
 };
 use acurast_relayer_store::{PartitionStore, PartitionView, Row, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +67,8 @@ pub struct Owned {
     progress: Progress,
     pacer: ProgressPacer,
     bookmarks: BTreeMap<TopicPartition, Frontier>,
+    stamped: Timestamp,
+    derives: bool,
 }
 
 impl Owned {
@@ -89,7 +91,16 @@ impl Owned {
         let writer = claiming.finish()?;
         let progress = store.position().progress.clone();
         tracing::info!(partition = %at, term = %writer.owner().term, sequence = %writer.frontier().next_sequence, "taken over");
-        Ok(Self { at, store, writer, progress, pacer: ProgressPacer::default(), bookmarks: BTreeMap::new() })
+        Ok(Self {
+            at,
+            store,
+            writer,
+            progress,
+            pacer: ProgressPacer::default(),
+            bookmarks: BTreeMap::new(),
+            stamped: Timestamp(0),
+            derives: false,
+        })
     }
 
     /// The partition.
@@ -120,9 +131,37 @@ impl Owned {
         position_in(&self.progress.published, &self.at)
     }
 
-    /// The stamp of the input that is being decided.
-    pub fn stamp(&self) -> Timestamp {
-        self.writer.stamp()
+    /// The stamp of the input that is being decided. Never before an earlier one, also within a batch that is not appended
+    /// yet, whatever the wall clock does.
+    pub fn stamp(&mut self) -> Timestamp {
+        self.stamped = self.stamped.max(self.writer.stamp());
+        self.stamped
+    }
+
+    /// Notes that messages derive from this partition, so that its own Progress counts as published.
+    pub fn derives(&mut self) {
+        self.derives = true;
+    }
+
+    /// Waits until somebody else may have appended here; then call [`Self::look`].
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn watch(&self) -> Result<(), FollowError> {
+        self.writer.watch().await
+    }
+
+    /// Looks for a higher claim, and stands down if there is one (R12).
+    ///
+    /// # Errors
+    /// When the partition was lost.
+    pub async fn look(&mut self) -> Result<(), OwnedError> {
+        Ok(self.writer.look().await?)
+    }
+
+    /// Whether nothing derives from records that were not published yet.
+    pub fn is_published(&self) -> bool {
+        self.published_next().0 >= self.writer.frontier().next_sequence.0
     }
 
     /// Whether transactions that were read back may be sent now (R12).
@@ -157,6 +196,12 @@ impl Owned {
         self.pacer.took(1);
     }
 
+    /// Notes that a record which is no input (a Progress of another partition) was passed. Does not make a Progress due:
+    /// partitions that follow each other would wake each other for ever.
+    pub fn passed(&mut self, position: InputPosition) {
+        merge_progress(&mut self.progress, &Progress { inputs: vec![position], published: Vec::new() });
+    }
+
     /// Notes where an authoritative input can be read on from after the next Progress.
     pub fn bookmark(&mut self, input: TopicPartition, frontier: Frontier) {
         self.bookmarks.insert(input, frontier);
@@ -169,8 +214,9 @@ impl Owned {
     }
 
     /// How long until a Progress is due; nothing while positions stand still.
-    pub fn progress_due(&self) -> Option<Duration> {
-        self.pacer.due_at().map(|at| Duration::from_millis(at.since(self.stamp()).0))
+    pub fn progress_due(&mut self) -> Option<Duration> {
+        let now = self.stamp();
+        self.pacer.due_at().map(|at| Duration::from_millis(at.since(now).0))
     }
 
     /// Records a Progress if one is due.
@@ -178,7 +224,8 @@ impl Owned {
     /// # Errors
     /// As for [`Self::append`].
     pub async fn progress_if_due(&mut self) -> Result<(), OwnedError> {
-        if self.pacer.due(self.stamp()) { self.record_progress().await } else { Ok(()) }
+        let now = self.stamp();
+        if self.pacer.due(now) { self.record_progress().await } else { Ok(()) }
     }
 
     /// Records a Progress, moved or not; renews the lease.
@@ -187,6 +234,10 @@ impl Owned {
     /// As for [`Self::append`].
     pub async fn record_progress(&mut self) -> Result<(), OwnedError> {
         let at = self.stamp();
+        if self.derives && self.is_published() {
+            // Nothing derives from a Progress: with it, the next start has nothing to publish.
+            self.published(Offset(self.writer.frontier().next_sequence.next().0));
+        }
         let draft = Draft {
             key: Vec::new(),
             at,

@@ -11,7 +11,9 @@ use acurast_events::topics::{Topic, TopicName, TopicPartition};
 use acurast_events::units::Offset;
 use acurast_events::wire::{Message, WireError};
 use acurast_relayer_core::{Derived, derive};
-use acurast_relayer_journal::{AcceptedRecord, AppendError, EventJournal, FollowError, NewRecord, PartitionReader};
+use acurast_relayer_journal::{
+    AcceptedRecord, AppendError, EventJournal, FollowError, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, NewRecord, PartitionReader,
+};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -31,6 +33,25 @@ pub enum PublishError {
     /// The Progress can't be written.
     #[error(transparent)]
     Owned(#[from] OwnedError),
+}
+
+/// The messages in order, in appends that the journal takes.
+fn within_bounds(messages: Vec<NewRecord>) -> Vec<Vec<NewRecord>> {
+    let mut chunks: Vec<Vec<NewRecord>> = Vec::new();
+    let mut bytes = 0usize;
+    for message in messages {
+        let size = message.size_bytes();
+        let full = chunks.last().is_none_or(|chunk| chunk.len() >= MAX_APPEND_RECORDS || bytes.saturating_add(size) > MAX_APPEND_BYTES);
+        if full {
+            chunks.push(Vec::new());
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(size);
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.push(message);
+        }
+    }
+    chunks
 }
 
 /// Publishes for one jobs partition.
@@ -79,7 +100,9 @@ impl Publisher {
             }
         }
         for (partition, messages) in out {
-            self.journal.append(&partition, messages).await?;
+            for chunk in within_bounds(messages) {
+                self.journal.append(&partition, chunk).await?;
+            }
         }
         if let Some(last) = records.last() {
             owned.published(Offset(last.record.sequence.0.saturating_add(1)));
@@ -95,5 +118,22 @@ impl Publisher {
             Derived::Reputation(observed) => (name(Topic::Reputation), observed.processor.0.to_vec(), observed.encode()),
             Derived::DeadLetter(letter) => (name(Topic::DeadLetters), letter.origin.topic.as_bytes().to_vec(), letter.encode()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_messages_than_one_append_takes_go_out_in_several_in_order() {
+        let message = |n: usize, bytes: usize| NewRecord { key: n.to_be_bytes().to_vec(), value: vec![0; bytes], attributes: Vec::new() };
+        let many: Vec<_> = (0..MAX_APPEND_RECORDS + 1).map(|n| message(n, 1)).collect();
+        let chunks = within_bounds(many.clone());
+        assert_eq!(chunks.iter().map(Vec::len).collect::<Vec<_>>(), [MAX_APPEND_RECORDS, 1]);
+        assert_eq!(chunks.concat(), many);
+        let large: Vec<_> = (0..3).map(|n| message(n, MAX_APPEND_BYTES / 2)).collect();
+        assert_eq!(within_bounds(large).iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
+        assert!(within_bounds(Vec::new()).is_empty());
     }
 }

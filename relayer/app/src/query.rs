@@ -14,7 +14,7 @@ pub struct AcceptedAnswer {
     pub settlement_id: SettlementId,
     /// keccak of the accepted payload.
     pub payload_hash: PayloadHash,
-    /// `accepted`, `included` or `settled`.
+    /// `accepted`, or `included` once its transaction is in a block.
     pub status: &'static str,
     /// The delivering transaction, once it is included.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -208,7 +208,7 @@ async fn connect_evm(
     let asset: AssetId = evm.chain.asset("slip44:60")?;
 
     let mut lane_config = LaneConfig::new(chain.clone(), LaneNumber(evm.lane_number));
-    lane_config.block_time = Millis(evm.poll_ms);
+    lane_config.block_time = Millis(evm.block_time_ms);
     lane_config.items_max = evm.batch.items_max;
     lane_config.transaction_gas_max = Gas(evm.batch.gas_max);
     let identify = |source| RegistryError::Identify { chain: evm.chain.clone(), source: Box::new(source) };

@@ -184,14 +184,17 @@ pub fn closed_keys(view: &PartitionView, after: Option<JobKey>, limit: usize) ->
     rows.into_iter().map(|(key, _)| JobKey::try_from(&key[..]).map_err(|error| StorageError::Version(error.to_string()))).collect()
 }
 
-/// A closed job with its executions and the account that paid for it.
+/// Most ended executions of one closed job that a view shows; a long job has millions.
+const EXECUTIONS_SHOWN_MAX: usize = 1_000;
+
+/// A closed job with its first executions and the account that paid for it.
 ///
 /// # Errors
 /// When the store can't be read.
 pub fn closed_job(view: &PartitionView, key: &JobKey) -> Result<Option<JobView>, StorageError> {
     let version = |error: &dyn fmt::Display| StorageError::Version(error.to_string());
     let Some(row) = view.get(Table::ClosedJobs.id(), &key.0)? else { return Ok(None) };
-    let executions = view.scan(Table::EndedExecutions.id(), &key.0, None, usize::MAX)?;
+    let executions = view.scan(Table::EndedExecutions.id(), &key.0, None, EXECUTIONS_SHOWN_MAX)?;
     let executions = executions.iter().map(|(key, value)| (&key[..], &value[..]));
     let job = job_of_rows((&key.0, &row), executions).map_err(|error| version(&error))?;
     let account = match &job.destination {

@@ -1,6 +1,7 @@
 //! Runs the relayer's tasks as one: when any of them ends, all end, and the process says why (R12).
 
 use std::future::Future;
+use std::pin::Pin;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -23,31 +24,34 @@ pub enum StopReason {
     Panicked(String),
 }
 
-/// A group of tasks that live and die together.
+type Task = Pin<Box<dyn Future<Output = (String, Result<(), String>)> + Send>>;
+
+/// A group of tasks that live and die together. None runs before [`Supervisor::run`].
 pub struct Supervisor {
-    tasks: JoinSet<(String, Result<(), String>)>,
+    tasks: Vec<Task>,
     stop: CancellationToken,
 }
 
 impl Supervisor {
     /// An empty group that ends when `stop` is cancelled.
     pub fn new(stop: CancellationToken) -> Self {
-        Self { tasks: JoinSet::new(), stop }
+        Self { tasks: Vec::new(), stop }
     }
 
     /// Adds a task. It is expected to return `Ok` only after `stop` was cancelled.
     pub fn spawn<E: std::fmt::Display>(&mut self, name: impl Into<String>, task: impl Future<Output = Result<(), E>> + Send + 'static) {
         let name = name.into();
-        self.tasks.spawn(async move { (name, task.await.map_err(|error| error.to_string())) });
+        self.tasks.push(Box::pin(async move { (name, task.await.map_err(|error| error.to_string())) }));
     }
 
     /// Waits until the first task ends or `stop` is cancelled, then ends all the others, each at its next safe point.
     ///
     /// # Errors
     /// What made the first task end, unless the stop was asked for.
-    pub async fn run(mut self) -> Result<(), StopReason> {
+    pub async fn run(self) -> Result<(), StopReason> {
         let mut first = Ok(());
-        while let Some(ended) = self.tasks.join_next().await {
+        let mut running: JoinSet<_> = self.tasks.into_iter().collect();
+        while let Some(ended) = running.join_next().await {
             let asked = self.stop.is_cancelled();
             let outcome = match ended {
                 Ok((_, Ok(()))) if asked => Ok(()),

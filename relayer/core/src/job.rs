@@ -35,7 +35,7 @@ pub(crate) const ASSIGNMENTS_KEPT: usize = 256;
 /// How many runs of missed or cancelled executions an assignment remembers.
 const RUNS_KEPT: usize = 64;
 /// How many different payloads of one execution are observed as equivocation.
-pub(crate) const EQUIVOCATIONS_MAX: usize = 8;
+pub const EQUIVOCATIONS_MAX: usize = 8;
 
 /// Names an assignment within its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -33,6 +33,8 @@ pub enum Table {
     EndedExecutions,
     /// Assignments that left memory by job_key ‖ processor ‖ only.
     EndedAssignments,
+    /// Where the executions of an assignment that left memory stand: assignment_id to the front of their keys.
+    EndedAssignmentIds,
 }
 
 impl Table {
@@ -47,6 +49,7 @@ impl Table {
             Self::ClosedJobs => 6,
             Self::EndedExecutions => 7,
             Self::EndedAssignments => 8,
+            Self::EndedAssignmentIds => 9,
         }
     }
 
@@ -140,6 +143,11 @@ pub fn execution_row_key(job: &JobKey, key: &ExecutionKey) -> Vec<u8> {
     bytes
 }
 
+/// The store's key of an execution of an assignment that left memory; `front` is its row of [`Table::EndedAssignmentIds`].
+pub fn ended_execution_row_key(front: &[u8], execution: Execution) -> Vec<u8> {
+    [front, &execution.0.to_be_bytes()].concat()
+}
+
 /// The job and execution of a store key.
 fn execution_of(table: Table, key: &[u8]) -> Result<(JobKey, ExecutionKey), RowError> {
     let parse = || {
@@ -229,11 +237,19 @@ impl Partition {
         for ((job, at), state) in &dirty.ended_assignments {
             let key = assignment_bytes(job, at);
             let value = encode(Table::EndedAssignments, &key, state)?;
+            if let Some(settling) = &state.settling {
+                put(Table::EndedAssignmentIds, settling.id.0.to_vec(), Some(key.clone()));
+            }
             put(Table::EndedAssignments, key, Some(value));
         }
         for (key, job) in &dirty.closed {
             put(Table::OpenJobs, key.0.to_vec(), None);
             put(Table::ClosedJobs, key.0.to_vec(), Some(encode(Table::ClosedJobs, &key.0, job)?));
+            for (at, assignment) in &job.assignments {
+                if let Some(settling) = &assignment.settling {
+                    put(Table::EndedAssignmentIds, settling.id.0.to_vec(), Some(assignment_bytes(key, at)));
+                }
+            }
         }
         Ok(rows.into_iter().map(|((table, key), value)| (table, key, value)).collect())
     }
@@ -260,7 +276,7 @@ impl Partition {
                 }
                 Table::Accounts => accounts.push(decode(table, &key, &value)?),
                 Table::Lanes => lanes.push(decode(table, &key, &value)?),
-                Table::ClosedJobs | Table::EndedExecutions | Table::EndedAssignments => {}
+                Table::ClosedJobs | Table::EndedExecutions | Table::EndedAssignments | Table::EndedAssignmentIds => {}
             }
         }
         for (job, at, state) in executions {

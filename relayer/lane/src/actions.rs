@@ -72,10 +72,12 @@ impl Lane {
             (false, false) => context.policy.quiet_view_every.min(context.policy.root_age_max),
             (false, true) => return None,
         };
-        match &self.volatile.view {
-            Some((at, _)) if !self.volatile.view_stale => Some(at.after(every)),
-            Some(_) | None => Some(self.volatile.pauses.get(&ActionKey::View).map_or(context.now, |pause| pause.until)),
-        }
+        let due = match &self.volatile.view {
+            Some((at, _)) if !self.volatile.view_stale => at.after(every),
+            Some(_) | None => context.now,
+        };
+        // A look that failed is repeated after its pause, however old the last one is.
+        Some(self.volatile.pauses.get(&ActionKey::View).map_or(due, |pause| due.max(pause.until)))
     }
 
     /// Every attempt that may be mined is sent once after a start, oldest first (R1).

@@ -7,15 +7,25 @@ use crate::metrics::{self, Metrics};
 use crate::query::SettleHandle;
 use acurast_relayer_journal::EventJournal;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use prometheus_client::registry::Registry;
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+/// Requests that are served at once; more are told to come again.
+const REQUESTS_MAX: usize = 256;
+/// How much longer than the answer itself a request may take, its body included.
+const REQUEST_MARGIN: Duration = Duration::from_secs(5);
+/// How long open requests may go on after a stop.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// JSON around a payload: two hex digits a byte and the other fields.
 const BODY_OVERHEAD_BYTES: usize = 4_096;
@@ -56,10 +66,23 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/healthz", get(health))
         .route("/metrics", get(scrape))
         .layer(DefaultBodyLimit::max(body_max))
+        .layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(REQUESTS_MAX)), bounded_in_number))
+        .layer(middleware::from_fn_with_state(state.answer_max.saturating_add(REQUEST_MARGIN), bounded_in_time))
         .with_state(state)
 }
 
-/// Serves until `stop`; answers that are under way are finished.
+async fn bounded_in_number(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    match places.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "too many requests at once\n").into_response(),
+    }
+}
+
+async fn bounded_in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
+}
+
+/// Serves until `stop`; answers that are under way are finished, within a few seconds.
 ///
 /// # Errors
 /// When the address can't be bound or serving fails.
@@ -67,7 +90,11 @@ pub async fn serve(listen: SocketAddr, state: Arc<ApiState>, stop: CancellationT
     let failed = |reason| ApiError { listen, reason };
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(failed)?;
     tracing::info!(address = %listener.local_addr().map_err(failed)?, "serving");
-    axum::serve(listener, router(state)).with_graceful_shutdown(stop.cancelled_owned()).await.map_err(failed)
+    let serving = axum::serve(listener, router(state)).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future();
+    tokio::select! {
+        served = serving => served.map_err(failed),
+        () = async { stop.cancelled().await; tokio::time::sleep(STOP_GRACE).await } => Ok(()),
+    }
 }
 
 /// Every settle loop answers; a loop that hangs makes the process unhealthy.

@@ -21,12 +21,14 @@ pub struct Pending {
     pub reference: Option<InputRef>,
     /// Where its partition stands once it was taken.
     pub position: Option<InputPosition>,
+    /// Whether it is another partition's Progress: no input, only a position that is passed.
+    pub is_progress: bool,
 }
 
 impl Pending {
     /// No input: what the state by itself allows.
     pub(super) fn ready() -> Self {
-        Self { input: Some(Input::Ready), reference: None, position: None }
+        Self { input: Some(Input::Ready), reference: None, position: None, is_progress: false }
     }
 }
 
@@ -37,6 +39,15 @@ pub(super) fn encode(events: &[JobsEvent]) -> Vec<Bytes> {
 
 fn position_after(reference: &InputRef) -> InputPosition {
     InputPosition { topic: reference.topic.clone(), partition: reference.partition, next: Offset(reference.position.0.saturating_add(1)) }
+}
+
+/// A topic that ends before what was taken from it lost records: nothing that it holds now can be trusted to be the same.
+fn check_end(reader: &PartitionReader, caught_up: bool, taken: Offset) -> Result<(), SettleError> {
+    let end = reader.frontier().next_sequence.0;
+    if caught_up && end < taken.0 {
+        return Err(SettleError::InputLost { at: reader.partition().clone(), end, taken: taken.0 });
+    }
+    Ok(())
 }
 
 /// Follows a source topic, block by block.
@@ -58,7 +69,9 @@ impl SourceFollower {
     /// When the topic can't be followed.
     pub(super) async fn next(&mut self) -> Result<Vec<Pending>, SettleError> {
         let mut pending = Vec::new();
-        for record in self.reader.next_batch().await?.records {
+        let batch = self.reader.next_batch().await?;
+        check_end(&self.reader, batch.caught_up, self.next)?;
+        for record in batch.records {
             for block in self.blocks.push(&record)? {
                 if block.input.position >= self.next {
                     self.take(block, &mut pending);
@@ -74,12 +87,13 @@ impl SourceFollower {
         for fact in block.facts {
             let input = Input::Fact { event: fact.event, block: at.clone() };
             // A position never passes a fact whose seal wasn't read: only the seal moves it.
-            pending.push(Pending { input: Some(input), reference: Some(fact.input), position: None });
+            pending.push(Pending { input: Some(input), reference: Some(fact.input), position: None, is_progress: false });
         }
         pending.push(Pending {
             input: Some(Input::Seal { chain: self.chain.clone(), seal: block.seal }),
             position: Some(position_after(&block.input)),
             reference: Some(block.input),
+            is_progress: false,
         });
     }
 }
@@ -101,8 +115,17 @@ impl LaneFollower {
     /// When the partition can't be followed, or an event is of a newer version.
     pub(super) async fn next(&mut self) -> Result<Vec<Pending>, SettleError> {
         let mut pending = Vec::new();
-        for record in self.reader.next_batch().await?.records {
-            if Offset(record.record.sequence.0) < self.next {
+        let batch = self.reader.next_batch().await?;
+        check_end(&self.reader, batch.caught_up, self.next)?;
+        for record in batch.records {
+            let sequence = Offset(record.record.sequence.0);
+            if sequence < self.next {
+                continue;
+            }
+            if record.record.subject.0.is_empty() {
+                let at = self.reader.partition();
+                let position = InputPosition { topic: at.topic.as_str().to_owned(), partition: at.partition, next: sequence.next() };
+                pending.push(Pending { input: None, reference: None, position: Some(position), is_progress: true });
                 continue;
             }
             let events = record.record.decode_events::<LanesEvent>().map_err(|error| SettleError::Version(error.to_string()))?;
@@ -110,7 +133,7 @@ impl LaneFollower {
             for (n, event) in (0u32..).zip(events) {
                 let reference = event_reference(at, &record, event.kind(), n);
                 let input = Input::Lane { lane: self.lane.clone(), event };
-                pending.push(Pending { input: Some(input), position: None, reference: Some(reference) });
+                pending.push(Pending { input: Some(input), position: None, reference: Some(reference), is_progress: false });
             }
             if let Some(last) = pending.last_mut() {
                 last.position = last.reference.as_ref().map(position_after);
@@ -134,6 +157,6 @@ impl Settle {
                 None
             }
         };
-        Pending { input, position: Some(position_after(&reference)), reference: Some(reference) }
+        Pending { input, position: Some(position_after(&reference)), reference: Some(reference), is_progress: false }
     }
 }

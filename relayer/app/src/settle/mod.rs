@@ -20,6 +20,7 @@ use crate::query::Query;
 use acurast_events::ids::job_key;
 use acurast_events::jobs::JobsEvent;
 use acurast_events::record::InputRef;
+use acurast_events::topics::TopicPartition;
 use acurast_events::units::Offset;
 use acurast_relayer_core::{DecideError, EvolveError, Input, Partition, Policy, Subject, Table};
 use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, InputError, InputReader, SealError};
@@ -34,6 +35,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Most decisions in one append.
 const DRAFTS_MAX: usize = 2_000;
+
+/// Most questions answered between two batches.
+const QUERIES_MAX: usize = 256;
 
 /// Why a settle loop stopped.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,16 @@ pub enum SettleError {
     /// A stored row or event is not of this version.
     #[error("{0}")]
     Version(String),
+    /// An input topic lost what was taken from it (R11).
+    #[error("{at}: ends at record {end}, but records below {taken} were taken from it; the topic lost records, restore it")]
+    InputLost {
+        /// The topic's partition.
+        at: TopicPartition,
+        /// Its next sequence.
+        end: u64,
+        /// The next sequence that was to be taken.
+        taken: u64,
+    },
 }
 
 /// The settle loop of one partition.
@@ -101,11 +115,13 @@ impl Settle {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), SettleError> {
         let subject = self.owned.partition().to_string();
         tracing::info!(partition = %subject, open_jobs = self.partition.jobs().count(), "settling");
+        self.owned.derives();
 
         loop {
             let worked = self.cycle().await?;
             self.beat(&subject);
-            while let Ok(query) = self.queries.try_recv() {
+            for _ in 0..QUERIES_MAX {
+                let Ok(query) = self.queries.try_recv() else { break };
                 self.answer(query)?;
             }
             if stop.is_cancelled() {
@@ -137,7 +153,7 @@ impl Settle {
     /// Sleeps until an input, a question, a stop, or the next Progress.
     async fn wait(&mut self, stop: &CancellationToken) -> Result<(), SettleError> {
         let due = self.owned.progress_due().unwrap_or(Duration::from_secs(3_600));
-        let Self { sources, lanes, outputs, queries, .. } = self;
+        let Self { sources, lanes, outputs, queries, owned, .. } = self;
         let sources = futures::future::select_all(sources.iter().map(|source| Box::pin(source.reader.wait())));
         let lanes = async {
             if lanes.is_empty() {
@@ -146,14 +162,20 @@ impl Settle {
                 futures::future::select_all(lanes.iter().map(|lane| Box::pin(lane.reader.wait()))).await.0
             }
         };
+        let mut looked = false;
         let asked = tokio::select! {
             () = stop.cancelled() => None,
             () = tokio::time::sleep(due) => None,
             (waited, ..) = sources => { waited?; None }
             waited = lanes => { waited?; None }
             waited = outputs.wait() => { waited?; None }
+            waited = owned.watch() => { waited?; looked = true; None }
             query = queries.recv() => query,
         };
+        if looked {
+            // Somebody else wrote here: stand down if it is a higher claim.
+            self.owned.look().await?;
+        }
         asked.map_or(Ok(()), |query| self.answer(query))
     }
 
@@ -174,7 +196,7 @@ impl Settle {
             pending.extend(lane.next().await?);
         }
         pending.extend(blocks);
-        let worked = !pending.is_empty();
+        let worked = pending.iter().any(|item| !item.is_progress);
         let mut drafts = Vec::new();
         for item in &pending {
             self.decide(item, &mut drafts)?;
@@ -184,8 +206,12 @@ impl Settle {
         }
         self.decide(&Pending::ready(), &mut drafts)?;
         self.write(drafts).await?;
-        for position in pending.into_iter().filter_map(|item| item.position) {
-            self.owned.took(position);
+        for item in pending {
+            match item.position {
+                Some(position) if item.is_progress => self.owned.passed(position),
+                Some(position) => self.owned.took(position),
+                None => {}
+            }
         }
         self.bookmark();
         self.owned.progress_if_due().await?;
@@ -249,8 +275,14 @@ impl Settle {
     }
 
     fn note(&self, subject: &Subject, events: &[JobsEvent]) {
+        let _span = match subject {
+            Subject::Job(job) => tracing::debug_span!("decide", %job),
+            Subject::Account(escrow) => tracing::debug_span!("decide", %escrow),
+            Subject::Lane(lane) => tracing::debug_span!("decide", %lane),
+        }
+        .entered();
         for event in events {
-            tracing::debug!(%subject, event = event.name(), "decided");
+            tracing::debug!(event = event.name(), "decided");
             if let JobsEvent::LedgerDiffers(differs) = event {
                 tracing::error!(escrow = %differs.escrow_id, ledger = %differs.ledger, contract = %differs.contract, what = differs.what, "ledger and contract differ");
                 self.metrics.alarm(&differs.escrow_id.to_string(), "ledger_differs");

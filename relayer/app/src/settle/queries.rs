@@ -4,13 +4,18 @@ use super::{Settle, SettleError};
 use crate::query::{AcceptedAnswer, OutputVerdict, Query};
 use crate::storage;
 use acurast_adapter_api::UsableKey;
-use acurast_events::bytes::{JobKey, PayloadHash};
+use acurast_events::bytes::{JobKey, PayloadHash, SettlementId, TxHash};
 use acurast_events::ids::payload_hash;
 use acurast_events::outputs::Output;
-use acurast_relayer_core::job::{AssignmentKey, ExecutionKey, Job};
-use acurast_relayer_core::rows::{execution_of_row, execution_row_key};
+use acurast_relayer_core::job::{AssignmentKey, EQUIVOCATIONS_MAX, ExecutionKey, Job};
+use acurast_relayer_core::rows::{ended_execution_row_key, execution_of_row, execution_row_key};
 use acurast_relayer_core::view::execution_status;
 use acurast_relayer_core::{JobView, OutputStatus, Rules, Table};
+
+fn accepted(settlement_id: SettlementId, payload_hash: PayloadHash, tx: Option<TxHash>) -> AcceptedAnswer {
+    let status = if tx.is_some() { "included" } else { "accepted" };
+    AcceptedAnswer { settlement_id, payload_hash, status, transaction_hash: tx }
+}
 
 impl Settle {
     /// Answers one question. A questioner who went away is no error.
@@ -49,8 +54,8 @@ impl Settle {
     }
 
     fn verdict(&self, output: &Output) -> Result<OutputVerdict, SettleError> {
-        let Some((job, key)) = self.partition.assignment(&output.assignment_id) else { return Ok(OutputVerdict::UnknownAssignment) };
         let hash = payload_hash(&output.payload.0);
+        let Some((job, key)) = self.partition.assignment(&output.assignment_id) else { return self.ended_verdict(output, &hash) };
         if let Err(reason) = self.check_signature(job, &key, output) {
             return Ok(OutputVerdict::BadSignature(reason));
         }
@@ -61,15 +66,34 @@ impl Settle {
         Ok(match status {
             OutputStatus::Unknown | OutputStatus::Retired => OutputVerdict::UnknownAssignment,
             OutputStatus::Open => self.open_verdict(job, output),
-            OutputStatus::Accepted { settlement_id, tx } => OutputVerdict::Accepted(AcceptedAnswer {
-                settlement_id,
-                payload_hash: hash,
-                status: if tx.is_some() { "included" } else { "accepted" },
-                transaction_hash: tx,
-            }),
+            OutputStatus::Accepted { settlement_id, tx } => OutputVerdict::Accepted(accepted(settlement_id, hash, tx)),
             OutputStatus::Refused(reason) => {
-                let has_other = job.execution(&key, output.execution).is_some_and(|state| state.output.is_some());
-                if has_other { OutputVerdict::Differs { owner: job.owner, reason } } else { OutputVerdict::Refused { reason } }
+                // One that would be recorded as an equivocation is stored as evidence; a known one, or one too many, is not.
+                let is_news = job.execution(&key, output.execution).is_some_and(|state| {
+                    let known = state.equivocations.contains(&hash) || state.equivocations.len() >= EQUIVOCATIONS_MAX;
+                    state.output.is_some() && !known
+                });
+                if is_news { OutputVerdict::Differs { owner: job.owner, reason } } else { OutputVerdict::Refused { reason } }
+            }
+        })
+    }
+
+    /// What the store says of an assignment that left memory: the same answer as ever for an output that was accepted.
+    fn ended_verdict(&self, output: &Output, hash: &PayloadHash) -> Result<OutputVerdict, SettleError> {
+        let store = self.owned.store();
+        let Some(front) = store.get(Table::EndedAssignmentIds.id(), output.assignment_id.as_bytes())? else {
+            return Ok(OutputVerdict::UnknownAssignment);
+        };
+        let row_key = ended_execution_row_key(&front, output.execution);
+        let Some(row) = store.get(Table::EndedExecutions.id(), &row_key)? else {
+            return Ok(OutputVerdict::Refused { reason: format!("execution {} is over", output.execution) });
+        };
+        let (_, state) = execution_of_row(&row_key, &row).map_err(|error| SettleError::Version(error.to_string()))?;
+        Ok(match execution_status(&state, output.execution, hash) {
+            OutputStatus::Accepted { settlement_id, tx } => OutputVerdict::Accepted(accepted(settlement_id, *hash, tx)),
+            OutputStatus::Refused(reason) => OutputVerdict::Refused { reason },
+            OutputStatus::Open | OutputStatus::Unknown | OutputStatus::Retired => {
+                OutputVerdict::Refused { reason: format!("execution {} is over", output.execution) }
             }
         })
     }
