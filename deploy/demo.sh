@@ -3,11 +3,14 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=demo/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/demo/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=demo/recorded.sh
+source "$DEPLOY/demo/recorded.sh"
 
 DIR="${DEMO_DIR:-$ROOT/target/demo}"
 JOBS="${JOBS:-24}"
 SEED="${SEED:-1}"
 KEEP="${KEEP:-0}"
+SOURCE="${SOURCE:-runtime}"
 
 usage() {
   cat <<TEXT
@@ -15,6 +18,7 @@ demo.sh [down]
 
 Runs JOBS (24) jobs drawn from SEED (1) through a devnet and the relayer, shows them, and writes target/reports/demo.json.
 KEEP=1 leaves devnet and relayer up afterwards; "demo.sh down" stops them.
+SOURCE=recording takes the Acurast blocks from a recording (22 jobs, seed 1), as happens where the chain spec can't be had.
 Also: DEMO_DIR (target/demo), RELAYER (the binary), ACURAST_PORT, ANVIL_PORT, API_PORT (free ones), and what devnet.sh --help lists.
 TEXT
 }
@@ -55,9 +59,9 @@ keep() {
 
 Everything is still up:
   relayer            http://127.0.0.1:$API_PORT   (/v1/jobs, /healthz, /metrics; log $DIR/relayer.log)
-  Acurast runtime    ws://127.0.0.1:$ACURAST_PORT
   EVM node           http://127.0.0.1:$ANVIL_PORT
 TEXT
+  [[ "$SOURCE" == recording ]] || echo "  Acurast runtime    ws://127.0.0.1:$ACURAST_PORT"
 }
 
 further() {
@@ -83,12 +87,10 @@ case "${1:-}" in
   *) usage >&2; exit 2 ;;
 esac
 
-say "demo: $JOBS jobs, seed $SEED"
 STARTED="$(date +%s%3N)"
-if ! need_spec; then
-  say "demo: without the chain spec the Acurast runtime can't run here; falling back to the recording"
-  [[ -x "$DEPLOY/demo/recorded.sh" ]] || die "demo: there is no recording in this version (deploy/demo/recorded.sh); set ACURAST_CHAIN_SPEC=FILE"
-  exec "$DEPLOY/demo/recorded.sh"
+if [[ "$SOURCE" == runtime ]] && ! need_spec; then
+  say "demo: without the chain spec the Acurast runtime can't run here; its blocks come from a recording"
+  SOURCE=recording
 fi
 need_programs
 
@@ -108,13 +110,21 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 [[ -d "$DIR" ]] && down > /dev/null
-prepare
+if [[ "$SOURCE" == recording ]]; then
+  JOBS=22 SEED=1 WORKLOAD="$RECORDED"
+  say "demo: $JOBS recorded jobs"
+  prepare_recorded
+else
+  WORKLOAD="$DEPLOY/devnet"
+  say "demo: $JOBS jobs, seed $SEED"
+  prepare
+fi
 code=0
-run "$RELAYER" demo --dir "$DIR" --devnet "$DEPLOY/devnet" || code=$?
+run "$RELAYER" demo --dir "$DIR" --devnet "$WORKLOAD" || code=$?
 # Counted by programs that share nothing with the relayer: effects and money from the chains, records by a second reader.
 "$RELAYER" journal tail --raw --config "$DIR/relayer.toml" > "$DIR/journal.ndjson"
-run node "$DEPLOY/demo/observe.mjs" --dir "$DIR" --source runtime --started "$STARTED" --seed "$SEED" || code=$?
+run node "$DEPLOY/demo/observe.mjs" --dir "$DIR" --source "$SOURCE" --started "$STARTED" --seed "$SEED" || code=$?
 [[ "$KEEP" == 1 ]] && keep
 further
-say "demo: seed $SEED; SEED=$SEED make demo runs the same jobs"
+[[ "$SOURCE" == recording ]] || say "demo: seed $SEED; SEED=$SEED make demo runs the same jobs"
 exit "$code"

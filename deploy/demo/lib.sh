@@ -37,6 +37,7 @@ devnet() { ACURAST_DEVNET_DIR="$DIR" "$DEPLOY/devnet/devnet.sh" "$@"; }
 need_programs() {
   [[ -x "$RELAYER" ]] || { say "building the relayer"; (cd "$ROOT" && cargo build --quiet --locked -p acurast-relayer) || die "the relayer does not build"; }
   [[ -d "$ROOT/contracts/evm/out/AcurastSettlement.sol" && -d "$DEPLOY/devnet/node_modules" ]] || "$DEPLOY/setup.sh" --contracts
+  [[ "${SOURCE:-runtime}" == runtime ]] || return 0
   local devnode="${ACURAST_DEVNODE:-${ACURAST_TARGET_DIR:-$HOME/.cache/acurast-relayer}/devnode-target/debug/acurast-devnode}"
   [[ -x "$devnode" ]] || "$DEPLOY/setup.sh" --devnode
 }

@@ -27,7 +27,7 @@ anvil:   chain 31337, hardfork prague, on http://127.0.0.1:\$ANVIL_PORT (8545); 
 Both mine on request: workload.mjs (or clock.mjs) is what makes time pass.
 Files: \$ACURAST_DEVNET_DIR (target/devnet) holds NAME.pid and NAME.log.
 Also: ACURAST_CHAIN_SPEC (see fetch-spec.sh), ACURAST_DEVNODE and ANVIL (other binaries), ACURAST_DEVNET_READY_SECONDS (60),
-ACURAST_CLOCK_MS (first clock of the Acurast chain, ms; the machine's by default).
+ACURAST_CLOCK_MS (first clock of the Acurast chain, and of an EVM node without one, ms; the machine's by default).
 TEXT
 }
 
@@ -94,6 +94,8 @@ up() {
       local acurast
       if acurast="$(ask acurast)"; then
         args+=(--timestamp "$(node -p 'Math.floor(JSON.parse(process.argv[1]).timestamp / 1000)' "$acurast")")
+      elif [[ -n "${ACURAST_CLOCK_MS:-}" ]]; then
+        args+=(--timestamp "$((ACURAST_CLOCK_MS / 1000))")
       fi
       launch anvil "$ANVIL" "${args[@]}"
       ;;
