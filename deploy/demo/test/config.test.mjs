@@ -36,6 +36,7 @@ settlement = "0x${'ab'.repeat(20)}"
 start_block = 2
 finality = { depth = 2 }
 poll_ms = 200
+block_time_ms = 200
 signer = { file = "/demo/relayer.key" }
 lane_number = 3
 attesters = [{ file = "/demo/attester-1.key" }, { file = "/demo/attester-2.key" }]
