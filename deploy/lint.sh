@@ -25,7 +25,8 @@ if [ -d "$database" ]; then
   touch "$checkout/.git/FETCH_HEAD"
   sed "s|^\[advisories\]|[advisories]\ndb-path = \"$work\"|" deny.toml > "$work/deny.toml"
   cargo-deny --offline --config "$work/deny.toml" check
-  cargo-audit audit --no-fetch --stale --db "$checkout" --deny unsound --ignore RUSTSEC-2024-0436 --ignore RUSTSEC-2026-0173 --ignore RUSTSEC-2026-0215
+  # It reads the whole lock file, also what no target builds: vulnerabilities fail it; what is built is cargo-deny's to judge.
+  cargo-audit audit --no-fetch --stale --db "$checkout"
 else
   echo "ADVISORIES NOT CHECKED: no RustSec database at $database; set ADVISORY_DB to a clone of it" >&2
   cargo-deny --offline check bans licenses sources
