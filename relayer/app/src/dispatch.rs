@@ -7,6 +7,7 @@
 //! *Crash argument.* Every transaction is in the journal before its bytes leave (R1): signed bytes stay in this process until
 //! their `AttemptPrepared` was read back. Whatever was running is derived again from the state after a restart.
 
+use crate::input_end::{InputLost, check_end};
 use crate::metrics::{LaneLabels, Metrics, labels};
 use crate::owned::{Owned, OwnedError};
 use acurast_adapter_api::lane::LaneError;
@@ -17,7 +18,6 @@ use acurast_events::eip712::RootStatement;
 use acurast_events::jobs::JobsEvent;
 use acurast_events::lanes::LanesEvent;
 use acurast_events::record::{InputPosition, InputRef};
-use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Timestamp};
 use acurast_events::wire::Message;
 use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, PartitionReader};
@@ -57,16 +57,9 @@ pub enum DispatchError {
     /// An event is of a newer version.
     #[error("{0}")]
     Version(String),
-    /// `jobs.v1` lost what was taken from it (R11).
-    #[error("{at}: ends at record {end}, but records below {taken} were taken from it; the topic lost records, restore it")]
-    InputLost {
-        /// Its partition.
-        at: TopicPartition,
-        /// Its next sequence.
-        end: u64,
-        /// The next sequence that was to be taken.
-        taken: u64,
-    },
+    /// `jobs.v1` lost what was taken from it.
+    #[error(transparent)]
+    InputLost(#[from] InputLost),
     /// An action's task failed.
     #[error("an action of the lane failed: {0}")]
     Action(#[from] tokio::task::JoinError),
@@ -203,10 +196,7 @@ impl Dispatch {
         for index in 0..self.jobs.len() {
             let Some(follower) = self.jobs.get_mut(index) else { break };
             let batch = follower.reader.next_batch().await?;
-            let end = follower.reader.frontier().next_sequence.0;
-            if batch.caught_up && end < follower.next.0 {
-                return Err(DispatchError::InputLost { at: follower.reader.partition().clone(), end, taken: follower.next.0 });
-            }
+            check_end(&follower.reader, batch.caught_up, follower.next)?;
             let at = follower.reader.partition().clone();
             let next = follower.next;
             for record in batch.records {

@@ -10,6 +10,7 @@ mod demo;
 mod dispatch;
 mod folds;
 mod ingest;
+mod input_end;
 mod metrics;
 mod node;
 mod owned;

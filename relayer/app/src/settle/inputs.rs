@@ -1,6 +1,7 @@
 //! The inputs of settle in the form that its core decides.
 
 use super::{Settle, SettleError, event_reference};
+use crate::input_end::check_end;
 use acurast_events::bytes::{Bytes, EventId};
 use acurast_events::caip::{AccountId, ChainId};
 use acurast_events::ids::sha256;
@@ -39,15 +40,6 @@ pub(super) fn encode(events: &[JobsEvent]) -> Vec<Bytes> {
 
 fn position_after(reference: &InputRef) -> InputPosition {
     InputPosition { topic: reference.topic.clone(), partition: reference.partition, next: Offset(reference.position.0.saturating_add(1)) }
-}
-
-/// A topic that ends before what was taken from it lost records: nothing that it holds now can be trusted to be the same.
-fn check_end(reader: &PartitionReader, caught_up: bool, taken: Offset) -> Result<(), SettleError> {
-    let end = reader.frontier().next_sequence.0;
-    if caught_up && end < taken.0 {
-        return Err(SettleError::InputLost { at: reader.partition().clone(), end, taken: taken.0 });
-    }
-    Ok(())
 }
 
 /// Follows a source topic, block by block.

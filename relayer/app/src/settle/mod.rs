@@ -13,6 +13,7 @@
 mod inputs;
 mod queries;
 
+use crate::input_end::InputLost;
 use crate::metrics::{Metrics, labels};
 use crate::owned::{Owned, OwnedError};
 use crate::publish::{PublishError, Publisher};
@@ -20,7 +21,6 @@ use crate::query::Query;
 use acurast_events::ids::job_key;
 use acurast_events::jobs::JobsEvent;
 use acurast_events::record::InputRef;
-use acurast_events::topics::TopicPartition;
 use acurast_events::units::Offset;
 use acurast_relayer_core::{DecideError, EvolveError, Input, Partition, Policy, Subject, Table};
 use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, InputError, InputReader, SealError};
@@ -69,16 +69,9 @@ pub enum SettleError {
     /// A stored row or event is not of this version.
     #[error("{0}")]
     Version(String),
-    /// An input topic lost what was taken from it (R11).
-    #[error("{at}: ends at record {end}, but records below {taken} were taken from it; the topic lost records, restore it")]
-    InputLost {
-        /// The topic's partition.
-        at: TopicPartition,
-        /// Its next sequence.
-        end: u64,
-        /// The next sequence that was to be taken.
-        taken: u64,
-    },
+    /// An input topic lost what was taken from it.
+    #[error(transparent)]
+    InputLost(#[from] InputLost),
 }
 
 /// The settle loop of one partition.
