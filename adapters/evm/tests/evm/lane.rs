@@ -45,7 +45,7 @@ async fn a_root_and_its_outputs_settle_are_charged_and_found_again() {
     let lane = world.lane().await;
     lane.identify().await.unwrap();
     assert_eq!((lane.capabilities().attesters_needed, lane.capabilities().attesters), (1, 1));
-    let view = lane.view().await.unwrap();
+    let view = crate::world::view(&lane).await;
     assert_eq!((view.next_slot_head, view.next_slot_final), (Slot(0), Slot(0)));
     assert!(view.balance > Amount(LOCKED) && view.market.base_fee > Amount::ZERO && view.market.priority_fee > Amount::ZERO);
 
@@ -106,7 +106,7 @@ async fn a_root_and_its_outputs_settle_are_charged_and_found_again() {
     // Slots: taken ones have owners, the next one has none.
     assert_eq!(lane.slot_owner(Slot(1)).await.unwrap(), Some(tx));
     assert_eq!(lane.slot_owner(Slot(2)).await.unwrap(), None);
-    assert_eq!(lane.view().await.unwrap().next_slot_final, Slot(2));
+    assert_eq!(crate::world::view(&lane).await.next_slot_final, Slot(2));
     // The same bytes again do nothing.
     assert_eq!(lane.broadcast(&bytes).await, SendOutcome::SlotTooLow);
 

@@ -23,11 +23,11 @@ async fn an_orphaned_transaction_is_included_no_more_and_can_be_sent_again() {
     assert_eq!(lane.observe(&tx).await, Observation::Pending);
     world.anvil.mine(1).await;
     let first = included_in(&lane, &tx).await;
-    let view = lane.view().await.unwrap();
+    let view = crate::world::view(&lane).await;
     assert_eq!((view.next_slot_head, view.next_slot_final), (Slot(1), Slot(0)), "mined, not final");
 
     world.anvil.reorg(1).await;
-    let view = lane.view().await.unwrap();
+    let view = crate::world::view(&lane).await;
     assert_eq!(view.next_slot_head, Slot(0), "the next slot went down");
     let after = lane.observe(&tx).await;
     assert!(matches!(after, Observation::NotFound | Observation::Pending), "{after:?}");
@@ -38,7 +38,7 @@ async fn an_orphaned_transaction_is_included_no_more_and_can_be_sent_again() {
     world.anvil.mine(4).await;
     let second = included_in(&lane, &tx).await;
     assert_ne!(first.hash, second.hash);
-    assert_eq!(lane.view().await.unwrap().next_slot_final, Slot(1));
+    assert_eq!(crate::world::view(&lane).await.next_slot_final, Slot(1));
     assert_eq!(lane.slot_owner(Slot(0)).await.unwrap(), Some(tx));
 }
 
@@ -46,14 +46,14 @@ async fn an_orphaned_transaction_is_included_no_more_and_can_be_sent_again() {
 async fn a_node_whose_finality_goes_back_or_changes_loses_its_health() {
     let Some(world) = World::start().await else { return };
     let lane = world.lane().await;
-    lane.view().await.unwrap();
+    crate::world::view(&lane).await;
     // Everything up to the head was final; now the head is another block.
     world.anvil.reorg(1).await;
     let error = lane.view().await.unwrap_err().to_string();
     assert!(error.contains("finality violation"), "{error}");
     assert_ne!(lane.chain().endpoint().health(), acurast_adapter_evm::Health::Healthy);
     world.anvil.mine(1).await;
-    lane.view().await.unwrap();
+    crate::world::view(&lane).await;
     assert_eq!(lane.chain().endpoint().health(), acurast_adapter_evm::Health::Healthy);
 }
 
@@ -72,7 +72,7 @@ async fn finality_follows_the_nodes_tag_or_the_depth_and_block_0_is_always_final
     ] {
         let chain = acurast_adapter_evm::ChainConfig { finality, ..world.chain() };
         let lane = EvmLane::connect(LaneConfig::new(chain, crate::world::LANE), crate::world::relayer()).await.unwrap();
-        let view = lane.view().await.unwrap();
+        let view = crate::world::view(&lane).await;
         assert_eq!((view.head.number.0, view.finalized.number.0), (head, expected), "{finality:?}");
     }
 }

@@ -3,7 +3,8 @@
 use crate::anvil::Anvil;
 use acurast_adapter_api::oracle::LeafClaim;
 use acurast_adapter_api::{
-    AssignmentOracle, AttestedAssignment, DestinationRules, EscrowHolder, EscrowOracle, FulfillItem, LaneAdapter, OracleError, SendOutcome,
+    AssignmentOracle, AttestedAssignment, DestinationRules, EscrowHolder, EscrowOracle, FulfillItem, LaneAdapter, LaneView, OracleError,
+    SendOutcome,
 };
 use acurast_adapter_evm::attester::AttesterConfig;
 use acurast_adapter_evm::{
@@ -28,6 +29,7 @@ use alloy::sol_types::{SolCall, SolValue};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 alloy::sol! {
     struct Caps { uint128 maxFeePerGas; uint128 maxPriorityFee; uint64 callGasLimit; uint32 maxPayload; uint128 maxCharge; uint32 modes; }
@@ -335,5 +337,20 @@ impl SignedLeaves for MapMemory {
         }
         self.leaves.lock().unwrap().extend(leaves.iter().map(|leaf| (leaf.bit, leaf.clone())));
         Ok(())
+    }
+}
+
+/// The lane's view. Anvil writes its fee history in a task of its own, so for a moment after a block the lane rightly says
+/// `Unknown`; a shell asks again, and so does this, within two seconds.
+pub async fn view(lane: &EvmLane) -> LaneView {
+    let mut asked_again = 0;
+    loop {
+        match lane.view().await {
+            Err(error) if asked_again < 200 && error.to_string().contains("eth_feeHistory") => {
+                asked_again += 1;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            view => return view.unwrap(),
+        }
     }
 }
