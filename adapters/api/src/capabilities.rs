@@ -21,6 +21,9 @@ pub struct Capabilities {
     pub replacement_permille_min: u32,
     /// Gas that a no-op, which fills a hole, uses.
     pub noop_gas: Gas,
+    /// The key is elsewhere: what it is asked to sign is journaled before it is asked (R1), so that an audit knows of every
+    /// signature that may exist, whether or not its bytes came back.
+    pub remote_signer: bool,
     /// How many of how many attesters the settlement contract asks for.
     pub attesters_needed: u32,
     /// The number of attesters.

@@ -38,6 +38,25 @@ pub struct FeeMarket {
     pub base_fee: Amount,
     /// Priority fee per gas that is usually included soon.
     pub priority_fee: Amount,
+    /// What publishing a transaction's bytes elsewhere costs besides; nothing on a chain that keeps its own data.
+    pub data_fee: Option<DataFee>,
+}
+
+/// Upper bound of a data fee that a roll-up takes from the signer besides gas, linear in the length of the signed bytes.
+/// No bid changes it; it counts against the signer's balance and the items' reservations all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataFee {
+    /// For any transaction.
+    pub base: Amount,
+    /// Per byte of the signed transaction.
+    pub per_byte: Amount,
+}
+
+impl DataFee {
+    /// The most that a transaction of so many bytes costs besides gas; saturates, so that what it is compared with refuses.
+    pub fn of(&self, bytes: u32) -> Amount {
+        Amount(self.base.0.saturating_add(self.per_byte.0.saturating_mul(u128::from(bytes))))
+    }
 }
 
 /// The lane's chain at one moment, all read from one endpoint.

@@ -13,7 +13,7 @@ pub mod source;
 pub use capabilities::Capabilities;
 pub use destination::{DestinationRules, OutputRefusal, UsableKey};
 pub use lane::{
-    Call, Effect, FeeMarket, FinalReport, FulfillItem, Inclusion, LaneAdapter, LaneError, LaneView, Observation, SendOutcome,
+    Call, DataFee, Effect, FeeMarket, FinalReport, FulfillItem, Inclusion, LaneAdapter, LaneError, LaneView, Observation, SendOutcome,
     SignedAttempt, Simulation,
 };
 pub use oracle::{AssignmentOracle, AttestedAssignment, Attester, AttesterError, EscrowHolder, EscrowOracle, LeafClaim, OracleError};

@@ -115,6 +115,7 @@ impl EvmLane {
             block_time: config.block_time,
             replacement_permille_min: REPLACEMENT_PERMILLE_MIN,
             noop_gas: Gas(NOOP_GAS),
+            remote_signer: false,
             attesters_needed: quorum.needed,
             attesters: quorum.attesters,
         };

@@ -34,7 +34,7 @@ impl EvmLane {
             next_slot_head: Slot(next_head),
             next_slot_final: Slot(next_final),
             balance: Amount(balance),
-            market: FeeMarket { base_fee: Amount(base_fee), priority_fee: Amount(priority_fee) },
+            market: FeeMarket { base_fee: Amount(base_fee), priority_fee: Amount(priority_fee), data_fee: None },
         };
         endpoint.regain_health();
         Ok(view)

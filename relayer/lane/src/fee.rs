@@ -177,12 +177,15 @@ mod tests {
     }
 
     fn market(base: u128, priority: u128) -> FeeMarket {
-        FeeMarket { base_fee: Amount(base * GWEI), priority_fee: Amount(priority * GWEI) }
+        FeeMarket { base_fee: Amount(base * GWEI), priority_fee: Amount(priority * GWEI), data_fee: None }
     }
 
     fn markets() -> impl Strategy<Value = FeeMarket> {
-        (0u128..2_000 * GWEI, 0u128..100 * GWEI)
-            .prop_map(|(base, priority)| FeeMarket { base_fee: Amount(base), priority_fee: Amount(priority) })
+        (0u128..2_000 * GWEI, 0u128..100 * GWEI).prop_map(|(base, priority)| FeeMarket {
+            base_fee: Amount(base),
+            priority_fee: Amount(priority),
+            data_fee: None,
+        })
     }
 
     fn caps() -> impl Strategy<Value = Option<FeeCap>> {

@@ -156,7 +156,7 @@ impl Chain {
             next_slot_head: Slot(self.contract.next_slot),
             next_slot_final: Slot(self.taken_up_to(finalized)),
             balance: Amount(self.balance),
-            market: FeeMarket { base_fee: Amount(self.base_fee), priority_fee: Amount(self.priority) },
+            market: FeeMarket { base_fee: Amount(self.base_fee), priority_fee: Amount(self.priority), data_fee: None },
         }
     }
 

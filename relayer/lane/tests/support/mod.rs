@@ -42,6 +42,7 @@ pub fn capabilities() -> Capabilities {
         block_time: Millis(1_000),
         replacement_permille_min: 1_125,
         noop_gas: Gas(21_000),
+        remote_signer: false,
         attesters_needed: 1,
         attesters: 1,
     }
