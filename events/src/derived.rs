@@ -59,6 +59,28 @@ crate::message! {
         22 executions: Count,
     }
 
+    /// Takes a receipt back: the destination's finality broke, and the settlement has no effect any more.
+    pub struct ReceiptReversed {
+        /// Its id.
+        1 id: EventId,
+        /// The record that it derives from.
+        2 origin: InputRef,
+        /// The settlement that the receipt named.
+        3 settlement_id: SettlementId,
+        /// The account that had paid.
+        4 escrow_id: EscrowId,
+        /// The transaction that the receipt named.
+        5 tx: TxHash,
+        /// The block that it named.
+        6 was: BlockRef,
+        /// The final block at which the effect was absent.
+        7 block: BlockRef,
+        /// What the account has back, root share included.
+        8 charge: Amount,
+        /// When.
+        9 at: Timestamp,
+    }
+
     /// Says how a job ended: one per job, settled or only tracked.
     pub struct JobReceipt {
         /// The receipt's id.
@@ -135,5 +157,6 @@ crate::events! {
     pub enum ReceiptsEvent {
         1 Receipt,
         2 JobReceipt,
+        3 ReceiptReversed,
     }
 }

@@ -133,6 +133,8 @@ crate::wire_enum! {
         6 Cost,
         /// Charge and cost of a transaction differ.
         7 Margin,
+        /// A charge is undone: finality of the destination broke.
+        8 Reversed,
     }
 
     /// Which account of the ledger.
@@ -459,6 +461,23 @@ crate::message! {
         17 attesters: u32,
     }
 
+    /// Finality of the destination broke, and a settlement that was final has no effect any more: compensates its
+    /// `SettlementFinal` and its receipt (R7). What the account was charged is posted back with it.
+    pub struct SettlementReversed {
+        /// The settlement.
+        1 settlement_id: SettlementId,
+        /// The account.
+        2 escrow_id: EscrowId,
+        /// The transaction that had been final.
+        3 tx: TxHash,
+        /// Where it had been.
+        4 was: BlockRef,
+        /// The final block at which the effect was absent.
+        5 block: BlockRef,
+        /// What had been charged, root share included.
+        6 charge: Amount,
+    }
+
     /// A settlement ended without its effect: a dead letter follows.
     pub struct SettlementDead {
         /// The settlement.
@@ -645,6 +664,7 @@ crate::events! {
         22 JobDone,
         23 JobClosed,
         24 RevokedByOpener,
+        25 SettlementReversed,
         40 AccountOpened,
         41 AccountClosing,
         42 Posted,

@@ -123,6 +123,23 @@ crate::message! {
         3 gas_limit: Gas,
     }
 
+    /// What a key that is elsewhere is about to be asked to sign: written before it is asked (R1). The next one of its slot
+    /// takes its place; nothing is sent by it.
+    pub struct AttemptReserved {
+        /// The slot.
+        1 slot: Slot,
+        /// Which attempt of the slot it will be.
+        2 attempt: u32,
+        /// What it does.
+        3 purpose: Purpose,
+        /// The root that it posts.
+        4 batch: Option<Batch>,
+        /// Its items.
+        5 items: Vec<SettlementId>,
+        /// What it offers.
+        6 fee: FeeBid,
+    }
+
     /// A signed transaction: written before it is broadcast (R1).
     pub struct AttemptPrepared {
         /// The slot.
@@ -262,6 +279,27 @@ crate::message! {
         4 block: BlockRef,
     }
 
+    /// Finality broke, and an effect that was final is not there any more: compensates what `SlotFinal` said of the item
+    /// (R7). The item is not sent again by itself.
+    pub struct EffectLost {
+        /// The settlement.
+        1 settlement_id: SettlementId,
+        /// The slot that had been final.
+        2 slot: Slot,
+        /// Its transaction.
+        3 tx: TxHash,
+        /// Where that had been final.
+        4 was: BlockRef,
+        /// The final block at which the effect was absent.
+        5 block: BlockRef,
+        /// The account that had been charged; none for a root.
+        6 escrow_id: Option<EscrowId>,
+        /// What it had been charged for the item, without root share.
+        7 charge: Amount,
+        /// Root share charged with it.
+        8 root_share: Amount,
+    }
+
     /// A foreign transaction took a slot of ours: nothing new is sent until an operator releases the lane (R3).
     pub struct LaneQuarantined {
         /// The slot.
@@ -299,5 +337,7 @@ crate::events! {
         15 LaneQuarantined,
         16 Rewound,
         17 RootAbandoned,
+        18 AttemptReserved,
+        19 EffectLost,
     }
 }

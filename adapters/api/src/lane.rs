@@ -197,7 +197,10 @@ pub struct FinalReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// It does not.
-    Absent,
+    Absent {
+        /// The final block at which this was read: an answer of before the slot was final says nothing of it.
+        block: BlockRef,
+    },
     /// It does; whether the target's call succeeded, and by which transaction where the chain tells.
     Present {
         /// Whether the target's call succeeded.

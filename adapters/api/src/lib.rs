@@ -6,12 +6,14 @@
 
 pub mod capabilities;
 pub mod destination;
+pub mod endpoints;
 pub mod lane;
 pub mod oracle;
 pub mod source;
 
 pub use capabilities::Capabilities;
 pub use destination::{DestinationRules, OutputRefusal, UsableKey};
+pub use endpoints::{EndpointPool, EndpointStatus, Fault, PoolStatus, Reach};
 pub use lane::{
     Call, DataFee, Effect, FeeMarket, FinalReport, FulfillItem, Inclusion, LaneAdapter, LaneError, LaneView, Observation, SendOutcome,
     SignedAttempt, Simulation,

@@ -310,6 +310,10 @@ impl Dispatch {
                 tracing::error!(lane, slot = %quarantine.slot, reason = quarantine.reason, "lane quarantined");
                 self.metrics.alarm(lane, "lane_quarantined");
             }
+            LanesEvent::EffectLost(lost) => {
+                tracing::error!(lane, settlement = %lost.settlement_id, tx = %lost.tx, "a final effect is gone: finality broke");
+                self.metrics.alarm(lane, "effect_lost");
+            }
             LanesEvent::IntentDead(dead) => {
                 tracing::error!(lane, settlement = %dead.settlement_id, reason = dead.reason, "settlement given up");
                 self.metrics.alarm(lane, "settlement_dead");
@@ -391,6 +395,7 @@ async fn run(action: Action, adapter: Arc<dyn LaneAdapter>, attesters: Vec<Arc<d
             adapter.simulate(&call).await.map_or_else(failed, |result| LaneInput::Simulated { call: call_key, result })
         }
         Action::Attest { statement, leaves } => attest(&attesters, statement, &leaves).await,
+        Action::Reserve(request) => LaneInput::Reserved(request),
         Action::Sign { request, call } => {
             let signed = adapter.sign(request.slot, &call, &request.fee).await;
             signed.map_or_else(failed, |signed| LaneInput::Signed { request, signed })

@@ -114,6 +114,9 @@ impl Publisher {
         let name = |topic: Topic| topic.name(&self.prefix);
         match message {
             Derived::Receipt(receipt) => (name(Topic::Receipts), receipt.job_key.0.to_vec(), ReceiptsEvent::from(*receipt).encode()),
+            Derived::ReceiptReversed(reversed) => {
+                (name(Topic::Receipts), reversed.settlement_id.0.to_vec(), ReceiptsEvent::from(*reversed).encode())
+            }
             Derived::JobReceipt(receipt) => (name(Topic::Receipts), receipt.job_key.0.to_vec(), ReceiptsEvent::from(receipt).encode()),
             Derived::Reputation(observed) => (name(Topic::Reputation), observed.processor.0.to_vec(), observed.encode()),
             Derived::DeadLetter(letter) => (name(Topic::DeadLetters), letter.origin.topic.as_bytes().to_vec(), letter.encode()),

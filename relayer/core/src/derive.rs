@@ -8,7 +8,7 @@
 
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{Bytes, EventId, JobKey, RecordHash};
-use acurast_events::derived::{DeadLetter, JobReceipt, Receipt, ReputationObserved};
+use acurast_events::derived::{DeadLetter, JobReceipt, Receipt, ReceiptReversed, ReputationObserved};
 use acurast_events::ids::job_key;
 use acurast_events::jobs::{ExecutionEnded, Fault, JobsEvent, SettlementFinal};
 use acurast_events::record::{InputRef, Record};
@@ -21,6 +21,7 @@ const KIND_RECEIPT: u16 = 0x0100;
 const KIND_REPUTATION: u16 = 0x0101;
 const KIND_DEAD_LETTER: u16 = 0x0102;
 const KIND_JOB_RECEIPT: u16 = 0x0103;
+const KIND_RECEIPT_REVERSED: u16 = 0x0104;
 
 /// One message for a derived topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Derived {
     Receipt(Box<Receipt>),
     /// For `receipts.v1`, keyed by job.
     JobReceipt(JobReceipt),
+    /// For `receipts.v1`, keyed by settlement.
+    ReceiptReversed(Box<ReceiptReversed>),
     /// For `reputation.v1`, keyed by processor.
     Reputation(ReputationObserved),
     /// For `dead-letters.v1`, keyed by source topic.
@@ -76,6 +79,23 @@ impl Origin<'_> {
                 cost: closed.cost,
                 at: self.record.at,
             })],
+            JobsEvent::SettlementReversed(reversed) => {
+                let reason =
+                    format!("finality of the destination broke: transaction {} of block {} is gone", reversed.tx, reversed.was.number);
+                let receipt = ReceiptReversed {
+                    id: self.id(KIND_RECEIPT_REVERSED, n),
+                    origin: self.origin.clone(),
+                    settlement_id: reversed.settlement_id,
+                    escrow_id: reversed.escrow_id,
+                    tx: reversed.tx,
+                    was: reversed.was.clone(),
+                    block: reversed.block.clone(),
+                    charge: reversed.charge,
+                    at: self.record.at,
+                };
+                let letter = self.dead_letter(n, reversed.settlement_id.as_bytes(), &reason, Fault::Chain, event);
+                vec![Derived::ReceiptReversed(Box::new(receipt)), letter]
+            }
             JobsEvent::SettlementDead(dead) => {
                 vec![self.dead_letter(n, dead.settlement_id.as_bytes(), &dead.reason, dead.fault, event)]
             }

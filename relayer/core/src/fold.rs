@@ -95,6 +95,7 @@ impl<'a> Scope<'a> {
             JobsEvent::AccountRefunded(event) => self.account_refunded(event),
             JobsEvent::Posted(event) => self.posted(event).map_err(|source| EvolveError::Ledger { subject: subject.clone(), source })?,
             JobsEvent::LedgerDiffers(event) => self.expect_account(&event.escrow_id).map(|_| ()),
+            JobsEvent::SettlementReversed(event) => self.expect_account(&event.escrow_id).map(|_| ()),
             JobsEvent::JobOpened(event) => self.job_opened(event),
             JobsEvent::JobClosed(_) => {
                 let key = self.job_closed().map_err(contradiction)?;
@@ -253,8 +254,12 @@ fn job_money(job: &mut Job, event: &e::Posted, entry: &e::Posting) -> Folded {
     match event.reason {
         PostingReason::Charged => plus(&mut job.money.spent, entry.amount),
         PostingReason::Cost => plus(&mut job.money.cost, entry.amount),
-        PostingReason::Locked | PostingReason::Reserved | PostingReason::Released | PostingReason::Refunded | PostingReason::Margin => {
-            Ok(())
-        }
+        // A reversal is a record of the account: the receipt of a job that is over is taken back, not rewritten.
+        PostingReason::Locked
+        | PostingReason::Reserved
+        | PostingReason::Released
+        | PostingReason::Refunded
+        | PostingReason::Margin
+        | PostingReason::Reversed => Ok(()),
     }
 }

@@ -146,7 +146,8 @@ pub(crate) fn event(job: &mut Job, event: &JobsEvent, ticket: Ticket) -> Folded 
         | JobsEvent::AccountClosing(_)
         | JobsEvent::AccountRefunded(_)
         | JobsEvent::Posted(_)
-        | JobsEvent::LedgerDiffers(_) => Err("it is folded elsewhere"),
+        | JobsEvent::LedgerDiffers(_)
+        | JobsEvent::SettlementReversed(_) => Err("it is folded elsewhere"),
     }
 }
 

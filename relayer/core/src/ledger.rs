@@ -95,12 +95,16 @@ fn allowed(reason: PostingReason, book: Book, credit: LedgerAccountKind, debit: 
         PostingReason::Refunded => &[(Locked, Consumer)],
         PostingReason::Cost => &[(Signer, SignerCost)],
         PostingReason::Margin => &[(Signer, Margin), (Margin, Signer)],
+        PostingReason::Reversed => &[(Spent, Locked)],
     };
     let its_book = match reason {
         PostingReason::Cost | PostingReason::Margin => Book::Signer,
-        PostingReason::Locked | PostingReason::Reserved | PostingReason::Charged | PostingReason::Released | PostingReason::Refunded => {
-            Book::Escrow
-        }
+        PostingReason::Locked
+        | PostingReason::Reserved
+        | PostingReason::Charged
+        | PostingReason::Released
+        | PostingReason::Refunded
+        | PostingReason::Reversed => Book::Escrow,
     };
     book == its_book && moves.contains(&(credit, debit))
 }

@@ -199,6 +199,7 @@ fn deriving_again_gives_the_same_messages_and_no_two_share_an_id() {
         .map(|it| match it {
             Derived::Receipt(it) => it.id,
             Derived::JobReceipt(it) => it.id,
+            Derived::ReceiptReversed(it) => it.id,
             Derived::Reputation(it) => it.id,
             Derived::DeadLetter(it) => it.id,
         })

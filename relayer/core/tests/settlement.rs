@@ -325,6 +325,54 @@ fn a_dead_intent_fails_its_execution_and_gives_the_money_back() {
     assert_eq!(world.reserved(), 0, "nothing is left that the root could prove, so its share comes back too");
 }
 
+fn lost(world: &mut World, id: SettlementId, charge: u128, root_share: u128) -> EffectLost {
+    let (was, block) = (world.block(evm()), world.block(evm()));
+    let (charge, root_share) = (Amount(charge), Amount(root_share));
+    EffectLost { settlement_id: id, slot: Slot(1), tx: tx(1), was, block, escrow_id: Some(escrow()), charge, root_share }
+}
+
+#[test]
+fn an_effect_that_finality_took_back_gives_the_account_its_charge_back_and_reverses_the_receipt() {
+    let (mut world, job) = (World::funded(), job_id(1));
+    world.assigned(&job, 1, 1);
+    world.root_final(&job, 1);
+    world.output(&job, 1, 0, b"result");
+    let id = world.fulfillment_id(&job, 1, 0);
+    world.slot_final(1, Purpose::Fulfill, vec![item(id, ItemOutcome::Settled, 700, 120, 650)]);
+    assert_eq!(world.free(), 1_000_000 - 820);
+    let event = lost(&mut world, id, 700, 120);
+    let events = world.lane(event);
+    assert_eq!(names(&events), ["SettlementReversed"]);
+    assert_eq!(world.free(), 1_000_000);
+    world.partition.account(&escrow()).unwrap().ledger.check().unwrap();
+}
+
+#[test]
+fn so_it_does_when_the_job_is_closed_since() {
+    let (mut world, job) = (World::funded(), job_id(1));
+    world.assigned(&job, 1, 1);
+    world.root_final(&job, 1);
+    world.output(&job, 1, 0, b"result");
+    let id = world.fulfillment_id(&job, 1, 0);
+    world.slot_final(1, Purpose::Fulfill, vec![item(id, ItemOutcome::Settled, 700, 120, 650)]);
+    world.seal(window_end(0));
+    assert!(!world.is_open(&job));
+    let event = lost(&mut world, id, 700, 120);
+    assert_eq!(names(&world.lane(event)), ["SettlementReversed"]);
+    assert_eq!(world.free(), 1_000_000);
+}
+
+#[test]
+fn a_reversal_of_more_than_the_ledger_spent_is_an_alarm_and_moves_nothing() {
+    let (mut world, job) = (World::funded(), job_id(1));
+    world.assigned(&job, 1, 1);
+    let id = world.root_id(&job, 1);
+    let free = world.free();
+    let event = lost(&mut world, id, 700, 120);
+    assert_eq!(names(&world.lane(event)), ["SettlementReversed", "LedgerDiffers"]);
+    assert_eq!(world.free(), free);
+}
+
 #[test]
 fn a_dead_root_fails_what_waits_and_what_comes() {
     let (mut world, job) = (World::new(), job_id(1));

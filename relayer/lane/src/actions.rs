@@ -4,16 +4,16 @@
 use crate::decide::Context;
 use crate::draft::Next;
 use crate::error::LaneCoreError;
-use crate::input::{Action, ActionKey, CallKey, EffectOf};
+use crate::input::{Action, ActionKey, CallKey, EffectOf, SignRequest};
 use crate::lane::Lane;
-use crate::plan::Plan;
+use crate::plan::{Plan, bytes_of};
 use crate::policy::LanePolicy;
-use crate::state::{Fulfillment, FulfillmentStage, Leaf, LeafStage, Root, RootStage};
+use crate::state::{FinalSlot, Fulfillment, FulfillmentStage, Leaf, LeafStage, Root, RootStage};
 use acurast_adapter_api::lane::EffectQuery;
 use acurast_adapter_api::oracle::LeafClaim;
-use acurast_adapter_api::{Call, Capabilities, FulfillItem, LaneView};
+use acurast_adapter_api::{Call, Capabilities, FulfillItem, LaneView, Simulation};
 use acurast_events::bytes::{SettlementId, TxHash};
-use acurast_events::lanes::Purpose;
+use acurast_events::lanes::{FeeBid, Purpose};
 use acurast_events::merkle::MerkleTree;
 use acurast_events::units::{Batch, Millis, Slot, Timestamp};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ use std::collections::BTreeMap;
 const ACTIONS_MAX: usize = 64;
 /// What is in a block is looked at again every so many block times, until it is final.
 const INCLUDED_BLOCKS: u64 = 4;
+/// The newest final transaction is looked at again every so many block times, to notice a broken finality.
+const FINAL_BLOCKS: u64 = 16;
 
 impl Lane {
     /// What the shell should do now, most pressing first. The same action is given again until its result, or its
@@ -38,6 +40,7 @@ impl Lane {
         if let Some(view) = self.fresh_view(caps, now) {
             self.unsent(context, view, &mut actions);
             self.watch(context, view, &mut actions)?;
+            self.watch_finals(context, view, &mut actions);
             self.ask(&mut actions);
             self.slots_work(context, view, &mut actions)?;
         }
@@ -45,7 +48,7 @@ impl Lane {
         match self.next_work(context) {
             Next::Nothing => {}
             Next::Simulate(key) => actions.push(Action::Simulate { call: self.call(&key)?, key }),
-            Next::Sign(request) => actions.push(Action::Sign { call: self.call(&request.call)?, request }),
+            Next::Sign(request) => actions.push(self.sign(context, request)?),
         }
         actions.retain(|action| self.volatile.may(&action.key(), now));
         actions.truncate(ACTIONS_MAX);
@@ -96,6 +99,33 @@ impl Lane {
         }
     }
 
+    /// Asks the key; first for the record of the request, where the key is elsewhere. What was reserved is asked for at the
+    /// price that was reserved, as long as that fits.
+    fn sign(&self, context: Context<'_>, mut request: SignRequest) -> Result<Action, LaneCoreError> {
+        if context.caps.remote_signer {
+            let bytes = self.bytes_max(context, &request);
+            let fits = |fee: &FeeBid| {
+                let reserved = SignRequest { fee: fee.clone(), ..request.clone() };
+                fee.gas_limit == request.fee.gas_limit
+                    && self.fresh_view(context.caps, context.now).is_some_and(|view| self.fee_fits(context, view, &reserved, bytes))
+            };
+            match self.reservation_of(&request).map(|reserved| &reserved.fee).filter(|fee| fits(fee)) {
+                Some(fee) => request.fee = fee.clone(),
+                None => return Ok(Action::Reserve(request)),
+            }
+        }
+        Ok(Action::Sign { call: self.call(&request.call)?, request })
+    }
+
+    /// Upper bound of the bytes that a request will be signed to, as far as it is known before.
+    fn bytes_max(&self, context: Context<'_>, request: &SignRequest) -> u32 {
+        let last = self.state.slots.get(&request.slot).and_then(|state| state.attempts.last());
+        match self.simulated(context, &request.call) {
+            Some(Simulation::Executes { bytes, .. }) => *bytes,
+            Some(Simulation::Reverts { .. }) | None => last.map_or(0, |last| bytes_of(&last.prepared)),
+        }
+    }
+
     /// All attempts of a slot are watched until one is final; then its report is read, or the slot's owner asked for.
     fn watch(&self, context: Context<'_>, view: &LaneView, actions: &mut Vec<Action>) -> Result<(), LaneCoreError> {
         for (slot, state) in &self.state.slots {
@@ -114,14 +144,45 @@ impl Lane {
             let blocks = if state.included.is_some() { INCLUDED_BLOCKS } else { 1 };
             let every = Millis(context.caps.block_time.0.saturating_mul(blocks));
             for attempt in &state.attempts {
-                let tx = attempt.prepared.tx;
-                let seen = self.volatile.watches.get(&tx).and_then(|watch| watch.observed.as_ref());
-                if seen.is_none_or(|(at, _)| at.after(every) <= context.now) {
-                    actions.push(Action::Observe(tx));
-                }
+                self.look_at(context, attempt.prepared.tx, every, actions);
             }
         }
         Ok(())
+    }
+
+    fn look_at(&self, context: Context<'_>, tx: TxHash, every: Millis, actions: &mut Vec<Action>) {
+        let seen = self.volatile.watches.get(&tx).and_then(|watch| watch.observed.as_ref());
+        if seen.is_none_or(|(at, _)| at.after(every) <= context.now) {
+            actions.push(Action::Observe(tx));
+        }
+    }
+
+    /// The newest final transaction is looked at again, now and then; those that have moved are left behind and the next
+    /// older one is looked at, until one is where it was. The effects of those that moved are asked for.
+    fn watch_finals(&self, context: Context<'_>, view: &LaneView, actions: &mut Vec<Action>) {
+        let every = Millis(context.caps.block_time.0.saturating_mul(FINAL_BLOCKS));
+        for slot in self.state.finals.values().rev() {
+            self.look_at(context, slot.tx, every, actions);
+            if !self.final_moved(context.policy.not_found_max, &slot.tx, slot) {
+                break;
+            }
+            // Before the new chain is final as far as that, an absence says nothing.
+            if view.finalized.number >= slot.block.number {
+                self.ask_again(slot, actions);
+            }
+        }
+    }
+
+    fn ask_again(&self, slot: &FinalSlot, actions: &mut Vec<Action>) {
+        let root = slot.batch.and_then(|batch| self.state.roots.get(&batch)).filter(|root| root.stage == RootStage::Posted);
+        let root = root.map(|root| (EffectOf::Root(root.statement.batch), EffectQuery::Root(root.statement.clone())));
+        let outputs = slot.items.iter().filter_map(|item| {
+            let (leaf, execution) = item.output.clone()?;
+            Some((EffectOf::Fulfillment(item.id), EffectQuery::Fulfillment { settlement_id: item.id, leaf, execution }))
+        });
+        for (of, query) in root.into_iter().chain(outputs).filter(|(of, _)| !self.volatile.confirmed.contains(of)) {
+            actions.push(Action::AskEffect { of, query });
+        }
     }
 
     fn missing(&self, policy: &LanePolicy, tx: &TxHash) -> bool {
@@ -173,7 +234,7 @@ impl Lane {
                     None => continue,
                 },
                 Plan::Simulate(key) => Action::Simulate { call: self.call(&key)?, key },
-                Plan::Sign(request) => Action::Sign { call: self.call(&request.call)?, request },
+                Plan::Sign(request) => self.sign(context, request)?,
             };
             if !actions.contains(&action) {
                 actions.push(action);

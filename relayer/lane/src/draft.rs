@@ -4,16 +4,16 @@
 //! opens when it has left. A draft that reverts is narrowed down (see `volatile`), and what remains goes on.
 
 use crate::decide::Context;
-use crate::fee;
+use crate::fee::{self, FeeRules};
 use crate::input::{ActionKey, CallKey, SignRequest};
 use crate::lane::Lane;
-use crate::plan::no_op;
+use crate::plan::{Work, bytes_of, no_op};
 use crate::state::{Fulfillment, RootStage};
 use acurast_adapter_api::{LaneView, Simulation};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::SettlementId;
 use acurast_events::lanes::{FeeBid, Purpose};
-use acurast_events::units::Gas;
+use acurast_events::units::{Gas, Millis, Timestamp};
 
 /// What the next slot needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,27 +65,35 @@ impl Lane {
             return None;
         }
         let (slot, hole) = self.next_slot(view);
-        let (call, gas_limit) = if hole { (no_op(), context.caps.noop_gas) } else { self.simulated_draft(context)? };
+        let (call, work) = if hole { (no_op(), Work::no_op(context.caps)) } else { self.simulated_draft(context)? };
         if !hole && !self.fit(context, view, &call) {
             return None;
         }
-        let fee = fee::first_bid(&context.policy.fee, &view.market, self.item_cap(&call, gas_limit), gas_limit)?;
-        self.affordable(view, &fee).then_some(SignRequest { slot, attempt: 0, call, fee })
+        let fee = fee::first_bid(&context.policy.fee, &view.market, self.item_cap(&view.market, &call, work), work.gas)?;
+        self.affordable(view, &fee, work).then_some(SignRequest { slot, attempt: 0, call, fee })
     }
 
-    fn simulated_draft(&self, context: Context<'_>) -> Option<(CallKey, Gas)> {
+    fn simulated_draft(&self, context: Context<'_>) -> Option<(CallKey, Work)> {
         let draft = self.volatile.draft.as_ref()?;
         match self.simulated(context, draft)? {
-            Simulation::Executes { gas_limit, .. } => Some((draft.clone(), *gas_limit)),
+            Simulation::Executes { gas_limit, bytes } => Some((draft.clone(), Work { gas: *gas_limit, bytes: *bytes })),
             Simulation::Reverts { .. } => None,
         }
     }
 
     /// Whether the signer can pay for this and for everything that waits for inclusion, at the worst.
-    fn affordable(&self, view: &LaneView, fee: &FeeBid) -> bool {
-        let open = self.state.slots.iter().filter(|(slot, _)| self.in_flight(**slot, view)).map(|(_, state)| state.worst_cost());
-        let this = fee.max_fee_per_gas.checked_mul(u128::from(fee.gas_limit.0));
-        let total = this.and_then(|this| open.chain([this]).try_fold(Amount::ZERO, Amount::checked_add));
+    fn affordable(&self, view: &LaneView, fee: &FeeBid, work: Work) -> bool {
+        let cost = |fee: &FeeBid, bytes| {
+            let gas = fee.max_fee_per_gas.checked_mul(u128::from(fee.gas_limit.0))?;
+            gas.checked_add(view.market.data_fee(bytes))
+        };
+        let mut total = cost(fee, work.bytes);
+        for (_, state) in self.state.slots.iter().filter(|(slot, _)| self.in_flight(**slot, view)) {
+            // One attempt of a slot is mined: the dearest at the worst.
+            let mut costs = state.attempts.iter().map(|attempt| cost(&attempt.prepared.fee, bytes_of(&attempt.prepared)));
+            let worst = costs.try_fold(Amount::ZERO, |worst, cost| cost.map(|cost| worst.max(cost)));
+            total = total.zip(worst).and_then(|(total, worst)| total.checked_add(worst));
+        }
         total.is_some_and(|total| total <= view.balance)
     }
 
@@ -95,6 +103,12 @@ impl Lane {
             Some(batch) => self.root_fits(context, view, batch),
             None => call.items.iter().all(|id| self.sendable(context, view, id)),
         }
+    }
+
+    /// Whether an output that waited for company any longer might come too late.
+    fn pressing(&self, context: Context<'_>, view: &LaneView, item: &Fulfillment) -> bool {
+        let reserve = Millis(context.policy.batch_age_max.0.saturating_add(context.caps.block_time.0));
+        !self.in_time(context, view, Timestamp(item.intent.not_after.0.saturating_sub(reserve.0)))
     }
 
     fn root_fits(&self, context: Context<'_>, view: &LaneView, batch: acurast_events::units::Batch) -> bool {
@@ -111,9 +125,9 @@ impl Lane {
             self.volatile.draft = None;
             return;
         }
-        let Some((_, gas)) = self.simulated_draft(context) else { return };
-        let bid = |items| fee::first_bid(&context.policy.fee, &view.market, items, gas);
-        if bid(self.item_cap(&draft, gas)).is_none() {
+        let Some((_, work)) = self.simulated_draft(context) else { return };
+        let bid = |items| fee::first_bid(&context.policy.fee, &view.market, items, work.gas);
+        if bid(self.item_cap(&view.market, &draft, work)).is_none() {
             for id in &draft.items {
                 self.volatile.hold(context.policy, id, "its reservation does not cover the market's price", context.now);
             }
@@ -178,7 +192,7 @@ impl Lane {
                 aged = true;
                 break;
             }
-            aged |= item.accepted_at.after(context.policy.batch_age_max) <= context.now;
+            aged |= item.accepted_at.after(context.policy.batch_age_max) <= context.now || self.pressing(context, view, item);
             batch.push(*id);
             if batch.len() >= limit {
                 aged = true;

@@ -73,6 +73,8 @@ pub enum LaneInput {
         /// Why.
         reason: String,
     },
+    /// Result of [`Action::Reserve`], which needs nobody's answer.
+    Reserved(SignRequest),
     /// Result of [`Action::Sign`].
     Signed {
         /// What was asked for.
@@ -135,6 +137,8 @@ pub enum ActionKey {
     Simulate(CallKey),
     /// [`Action::Attest`].
     Attest(Batch),
+    /// [`Action::Reserve`].
+    Reserve(Slot),
     /// [`Action::Sign`].
     Sign(Slot),
     /// [`Action::Broadcast`].
@@ -168,6 +172,9 @@ pub enum Action {
         /// The leaves, in tree order, with what is needed to derive them.
         leaves: Vec<LeafClaim>,
     },
+    /// Write down what the key is about to be asked to sign, where it is elsewhere: the shell gives the request back as
+    /// [`LaneInput::Reserved`] at once, and asks the key when the record was read back.
+    Reserve(SignRequest),
     /// Sign. What is signed stays inside until its `AttemptPrepared` was read back.
     Sign {
         /// Slot, fee and name of the call.
@@ -212,6 +219,7 @@ impl Action {
             Self::View => ActionKey::View,
             Self::Simulate { key, .. } => ActionKey::Simulate(key.clone()),
             Self::Attest { statement, .. } => ActionKey::Attest(statement.batch),
+            Self::Reserve(request) => ActionKey::Reserve(request.slot),
             Self::Sign { request, .. } => ActionKey::Sign(request.slot),
             Self::Broadcast { tx, .. } => ActionKey::Broadcast(*tx),
             Self::Observe(tx) => ActionKey::Observe(*tx),

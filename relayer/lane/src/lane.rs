@@ -14,6 +14,9 @@
 //!                             EffectFound, IntentDead: the intent has ended
 //! ```
 //!
+//! Where the key is elsewhere, `Reserved` stands before `Prepared`: the request is in the log before the key sees it. Final
+//! slots are kept for a while: when finality breaks, what they did is asked for again and `EffectLost` takes it back (R7).
+//!
 //! A slot is open from its first `AttemptPrepared` to its `SlotFinal`; all its attempts, ended ones too, are watched until
 //! then. An item stands in one open slot at most. A root is `Unsigned → Ready → in a slot → Posted`; it is given up
 //! (`RootAbandoned`), and its leaves planned anew with the same bits, while it is on its way nowhere.
@@ -25,13 +28,15 @@
 //! | `RootAccepted` | the leaf with its bits | planning | it waits in `unrooted`, as it would have |
 //! | `RootPlanned` | number, leaves, statement | asking attesters | they are asked; the same root again gives the same answer |
 //! | `RootAttested` | signatures | simulating, signing | it is drafted again |
+//! | `AttemptReserved` (a remote key only) | what it will be asked | asking, signing | it is asked for the same again while that fits, else for another, reserved in its place |
 //! | nothing, after signing | | the signed bytes are lost | they never left: the slot is free, another draft takes it |
 //! | `AttemptPrepared` | slot, bytes, price | sending | the bytes are sent; if they had been sent, again: harmless |
 //! | nothing, after sending | the bytes, from before | the answer | sent again: `AlreadyKnown`, or `SlotTooLow` once mined |
 //! | `AttemptIncluded` | where it was seen | finality | observed again; another block or none gives `AttemptOrphaned` |
 //! | `SlotFinal` | cost, charges, outcomes per item | the question about items without effect | they stand at `Asking`: asked again |
 //! | `IntentReturned` | that the effect was absent, and the count | a new slot | it waits in the queue |
-//! | `LaneQuarantined` | that a foreign transaction is there | nothing | nothing new is signed until an operator acts |
+//! | `LaneQuarantined` | that a foreign transaction is there, or that finality broke | nothing | nothing new is signed until an operator acts |
+//! | `EffectLost` | that a final effect is gone | settle's reversal | settle takes it from this log, once |
 //!
 //! # What is never done
 //!
@@ -53,8 +58,9 @@
 
 use crate::error::LaneCoreError;
 use crate::index::Index;
+use crate::input::{EffectOf, SignRequest};
 use crate::rows::Table;
-use crate::state::{FulfillmentStage, LeafStage, RootStage, State};
+use crate::state::{FulfillmentStage, LeafStage, Reservation, RootStage, State};
 use crate::volatile::Volatile;
 use acurast_adapter_api::{Capabilities, LaneView};
 use acurast_events::bytes::{SettlementId, TxHash};
@@ -167,11 +173,25 @@ impl Lane {
         self.touch(Table::Fulfillment, &id.0);
     }
 
+    /// What the key was last asked for, if it is this call as this attempt of the slot; its price may differ.
+    pub(crate) fn reservation_of(&self, request: &SignRequest) -> Option<&Reservation> {
+        let call = &request.call;
+        self.state.reservations.get(&request.slot).filter(|reserved| {
+            (reserved.attempt, reserved.purpose, reserved.batch, &reserved.items)
+                == (request.attempt, call.purpose, call.batch, &call.items)
+        })
+    }
+
     /// Forgets what was seen of transactions and items that have ended.
     pub(crate) fn forget_settled(&mut self) {
         let Self { state, volatile, .. } = self;
-        let open: BTreeSet<TxHash> = state.slots.values().flat_map(|slot| &slot.attempts).map(|attempt| attempt.prepared.tx).collect();
-        volatile.watches.retain(|tx, _| open.contains(tx));
+        let open = state.slots.values().flat_map(|slot| &slot.attempts).map(|attempt| attempt.prepared.tx);
+        let known: BTreeSet<TxHash> = open.chain(state.finals.values().map(|slot| slot.tx)).collect();
+        volatile.watches.retain(|tx, _| known.contains(tx));
+        volatile.confirmed.retain(|of| match of {
+            EffectOf::Root(batch) => state.finals.values().any(|slot| slot.batch == Some(*batch)),
+            EffectOf::Fulfillment(id) => state.finals.values().any(|slot| slot.items.iter().any(|item| item.id == *id)),
+        });
         volatile.suspicions.retain(|id, _| state.fulfillments.contains_key(id));
         volatile.root_reverts.retain(|batch, _| state.roots.contains_key(batch));
         let waiting = |id: &SettlementId| state.fulfillments.get(id).is_some_and(|item| item.stage == FulfillmentStage::Waiting);

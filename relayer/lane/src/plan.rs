@@ -4,11 +4,11 @@
 //! no-op, which the operator pays for. Nothing here changes anything.
 
 use crate::decide::Context;
-use crate::fee::{self, FeeCap, FeeDecision, FeeQuestion};
+use crate::fee::{self, FeeCap, FeeDecision, FeeQuestion, FeeRules};
 use crate::input::{CallKey, SignRequest};
 use crate::lane::Lane;
 use crate::state::{Attempt, FulfillmentStage, RootStage, SlotState};
-use acurast_adapter_api::{LaneView, Observation, SendOutcome, Simulation};
+use acurast_adapter_api::{Capabilities, FeeMarket, LaneView, Observation, SendOutcome, Simulation};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{SettlementId, TxHash};
 use acurast_events::lanes::{AttemptEnd, AttemptPrepared, FeeBid, Purpose};
@@ -77,21 +77,21 @@ impl Lane {
         };
         let mut call = if items.is_empty() { no_op() } else { call_of(&last.prepared, items) };
         let same = call == call_of(&last.prepared, last.prepared.items.clone());
-        let gas = if same {
-            last.prepared.fee.gas_limit
+        let work = if same {
+            Work { gas: last.prepared.fee.gas_limit, bytes: bytes_of(&last.prepared) }
         } else if call.purpose == Purpose::NoOp {
-            context.caps.noop_gas
+            Work::no_op(context.caps)
         } else {
             match self.simulated(context, &call) {
-                Some(Simulation::Executes { gas_limit, .. }) => *gas_limit,
+                Some(Simulation::Executes { gas_limit, bytes }) => Work { gas: *gas_limit, bytes: *bytes },
                 Some(Simulation::Reverts { .. }) => {
                     call = no_op();
-                    context.caps.noop_gas
+                    Work::no_op(context.caps)
                 }
                 None => return Step::Plan(Plan::Simulate(call)),
             }
         };
-        let mut question = self.fee_question(context, view, slot, state, &call, gas, !same);
+        let mut question = self.fee_question(context, view, slot, state, &call, work, !same);
         let fee = match fee::decide(&context.policy.fee, &question) {
             FeeDecision::Replace(fee) => fee,
             decision => return Step::Decided(decision),
@@ -119,9 +119,9 @@ impl Lane {
         slot: Slot,
         state: &SlotState,
         call: &CallKey,
-        gas_limit: Gas,
+        work: Work,
         shrunk: bool,
-    ) -> FeeQuestion {
+    ) -> FeeQuestion<FeeMarket> {
         let newest = state.live().next_back().or(state.attempts.last());
         // Refused as too low: some pool holds an earlier one, evicted elsewhere. The step counts from the highest of all.
         // So does the step after bytes that are never taken, which would be signed again otherwise. What was refused before
@@ -131,9 +131,9 @@ impl Lane {
         let underpriced = rejected || newest.is_some_and(refused);
         FeeQuestion {
             market: view.market,
-            gas_limit,
+            gas_limit: work.gas,
             last: state.highest_bid(underpriced),
-            items: self.item_cap(call, gas_limit),
+            items: self.item_cap(&view.market, call, work),
             urgent: shrunk || underpriced,
             turn: !self.state.slots.keys().any(|earlier| *earlier < slot && self.in_flight(*earlier, view)),
             others_wait: self.others_wait(context, view, slot),
@@ -158,7 +158,7 @@ impl Lane {
     fn paying(&self, context: Context<'_>, view: &LaneView, state: &SlotState, items: &[SettlementId]) -> Vec<SettlementId> {
         let policy = &context.policy.fee;
         let least = match state.highest_bid(false) {
-            Some(last) => fee::least_replacement(policy, &last, context.caps.replacement_permille_min),
+            Some(last) => view.market.least_replacement(policy, &last, last.gas_limit, context.caps.replacement_permille_min),
             None => FeeCap { max_fee: view.market.base_fee, priority: Amount::ZERO },
         };
         let pays = |id: &&SettlementId| {
@@ -195,14 +195,15 @@ impl Lane {
     }
 
     /// The tightest cap of a call's items: what their accounts allow, and what their reservations cover if the whole gas
-    /// limit is used; nothing for a call that the operator alone pays for.
-    pub(crate) fn item_cap(&self, call: &CallKey, gas_limit: Gas) -> Option<FeeCap> {
+    /// limit is used, after the data fee; nothing for a call that the operator alone pays for.
+    pub(crate) fn item_cap(&self, market: &FeeMarket, call: &CallKey, work: Work) -> Option<FeeCap> {
         if call.purpose != Purpose::Fulfill {
             return None;
         }
         let items = call.items.iter().filter_map(|id| self.state.fulfillments.get(id)).map(|item| &item.intent);
         let reserved = items.clone().map(|intent| intent.reserved.0).min().unwrap_or(0);
-        let together = reserved.saturating_mul(call.items.len() as u128).checked_div(u128::from(gas_limit.0)).unwrap_or(u128::MAX);
+        let reserved = reserved.saturating_mul(call.items.len() as u128).saturating_sub(market.data_fee(work.bytes).0);
+        let together = reserved.checked_div(u128::from(work.gas.0)).unwrap_or(u128::MAX);
         let cap = FeeCap { max_fee: Amount(together), priority: Amount(together) };
         Some(
             items.fold(cap, |cap, intent| cap.and(FeeCap { max_fee: intent.caps.max_fee_per_gas, priority: intent.caps.max_priority_fee })),
@@ -259,6 +260,27 @@ impl Lane {
         let sent = self.volatile.watches.get(&attempt.tx).and_then(|watch| watch.sent.as_ref());
         sent.is_none_or(|(at, _)| context.now.since(*at) >= context.policy.fee.rebroadcast_after)
     }
+}
+
+/// What a transaction takes of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Gas limit.
+    pub(crate) gas: Gas,
+    /// Length of the signed bytes, an upper bound.
+    pub(crate) bytes: u32,
+}
+
+impl Work {
+    /// A no-op's. Its bytes count against no reservation.
+    pub(crate) fn no_op(caps: &Capabilities) -> Self {
+        Self { gas: caps.noop_gas, bytes: 0 }
+    }
+}
+
+/// Length of an attempt's signed bytes.
+pub(crate) fn bytes_of(attempt: &AttemptPrepared) -> u32 {
+    u32::try_from(attempt.bytes.0.len()).unwrap_or(u32::MAX)
 }
 
 /// A plan, or the decision that led to none.

@@ -3,7 +3,7 @@
 use crate::error::LaneCoreError;
 use crate::index::Index;
 use crate::lane::Lane;
-use crate::state::{Fulfillment, Head, Leaf, Root, SlotState, State};
+use crate::state::{FinalSlot, Fulfillment, Head, Leaf, Reservation, Root, SlotState, State};
 use crate::volatile::Volatile;
 use acurast_events::bytes::SettlementId;
 use acurast_events::lanes::LaneOpened;
@@ -23,11 +23,15 @@ pub(crate) enum Table {
     Fulfillment = 2,
     Root = 3,
     Slot = 4,
+    Reservation = 5,
+    Final = 6,
 }
 
 impl Table {
     fn of(number: u8) -> Option<Self> {
-        [Self::Head, Self::Leaf, Self::Fulfillment, Self::Root, Self::Slot].into_iter().find(|table| *table as u8 == number)
+        [Self::Head, Self::Leaf, Self::Fulfillment, Self::Root, Self::Slot, Self::Reservation, Self::Final]
+            .into_iter()
+            .find(|table| *table as u8 == number)
     }
 }
 
@@ -69,6 +73,8 @@ impl Lane {
             Table::Fulfillment => encode(table, state.fulfillments.get(&settlement(table, &key)?))?,
             Table::Root => encode(table, state.roots.get(&Batch(number(table, &key)?)))?,
             Table::Slot => encode(table, state.slots.get(&Slot(number(table, &key)?)))?,
+            Table::Reservation => encode(table, state.reservations.get(&Slot(number(table, &key)?)))?,
+            Table::Final => encode(table, state.finals.get(&Slot(number(table, &key)?)))?,
         };
         Ok((table as u8, key, value))
     }
@@ -93,6 +99,10 @@ impl Lane {
                 Table::Fulfillment => drop(state.fulfillments.insert(settlement(table, key)?, decode::<Fulfillment>(table, value)?)),
                 Table::Root => drop(state.roots.insert(Batch(number(table, key)?), decode::<Root>(table, value)?)),
                 Table::Slot => drop(state.slots.insert(Slot(number(table, key)?), decode::<SlotState>(table, value)?)),
+                Table::Reservation => {
+                    drop(state.reservations.insert(Slot(number(table, key)?), decode::<Reservation>(table, value)?));
+                }
+                Table::Final => drop(state.finals.insert(Slot(number(table, key)?), decode::<FinalSlot>(table, value)?)),
             }
         }
         let index = Index::of(&state);
@@ -109,6 +119,14 @@ impl Lane {
 
     pub(crate) fn touch_slot(&mut self, slot: Slot) {
         self.touch(Table::Slot, &slot.0.to_be_bytes());
+    }
+
+    pub(crate) fn touch_reservation(&mut self, slot: Slot) {
+        self.touch(Table::Reservation, &slot.0.to_be_bytes());
+    }
+
+    pub(crate) fn touch_final(&mut self, slot: Slot) {
+        self.touch(Table::Final, &slot.0.to_be_bytes());
     }
 
     pub(crate) fn touch_head(&mut self) {

@@ -10,7 +10,7 @@ use acurast_events::eip712::RootStatement;
 use acurast_events::jobs::{BlockRef, FulfillmentPlanned, LeafPlanned};
 use acurast_events::lanes::{AttemptEnd, AttemptPrepared, FeeBid, LaneOpened, LaneQuarantined, Purpose};
 use acurast_events::leaves::AssignmentLeaf;
-use acurast_events::units::{Batch, Bit, Slot, Timestamp};
+use acurast_events::units::{Batch, Bit, BlockNumber, Execution, Slot, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +25,8 @@ pub(crate) enum Cause {
     Skipped(Option<u32>),
     /// Somebody else's transaction took the slot.
     Foreign,
+    /// It had been final with its effect, and finality broke.
+    FinalityBroke,
 }
 
 impl std::fmt::Display for Cause {
@@ -35,6 +37,7 @@ impl std::fmt::Display for Cause {
             Self::Skipped(Some(reason)) => write!(f, "the contract passed it over, reason {reason}"),
             Self::Skipped(None) => f.write_str("the contract passed it over"),
             Self::Foreign => f.write_str("a foreign transaction took its slot"),
+            Self::FinalityBroke => f.write_str("finality broke, and its effect is gone"),
         }
     }
 }
@@ -191,12 +194,36 @@ impl SlotState {
     pub(crate) fn purpose(&self) -> Option<(Purpose, Option<Batch>)> {
         self.attempts.first().map(|attempt| (attempt.prepared.purpose, attempt.prepared.batch))
     }
+}
 
-    /// What the slot's dearest attempt may cost.
-    pub(crate) fn worst_cost(&self) -> Amount {
-        let cost = |fee: &FeeBid| Amount(fee.max_fee_per_gas.0.saturating_mul(u128::from(fee.gas_limit.0)));
-        self.attempts.iter().map(|attempt| cost(&attempt.prepared.fee)).max().unwrap_or(Amount::ZERO)
-    }
+/// What a key that is elsewhere was last asked to sign for a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reservation {
+    pub(crate) attempt: u32,
+    pub(crate) purpose: Purpose,
+    pub(crate) batch: Option<Batch>,
+    pub(crate) items: Vec<SettlementId>,
+    pub(crate) fee: FeeBid,
+}
+
+/// The effect of one item of a final slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FinalItem {
+    pub(crate) id: SettlementId,
+    /// The leaf and the execution of an output, to ask for its effect again; none for a leaf of a root.
+    pub(crate) output: Option<(AssignmentLeaf, Execution)>,
+    pub(crate) charge: Amount,
+    pub(crate) root_share: Amount,
+}
+
+/// A slot that is final with effects, kept for a while in case finality breaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FinalSlot {
+    pub(crate) tx: TxHash,
+    pub(crate) block: BlockRef,
+    /// The root that it posted.
+    pub(crate) batch: Option<Batch>,
+    pub(crate) items: Vec<FinalItem>,
 }
 
 /// What there is once per lane.
@@ -212,6 +239,8 @@ pub(crate) struct Head {
     pub(crate) order: u64,
     /// The first slot that is not final, once one was.
     pub(crate) frontier: Option<Slot>,
+    /// The highest block in which a slot was final.
+    pub(crate) final_number: BlockNumber,
     pub(crate) quarantine: Option<LaneQuarantined>,
     /// The newest block time that an event carried: the destination's clock, as far as the log knows it.
     pub(crate) chain_time: Timestamp,
@@ -227,6 +256,8 @@ pub(crate) struct State {
     pub(crate) fulfillments: BTreeMap<SettlementId, Fulfillment>,
     pub(crate) roots: BTreeMap<Batch, Root>,
     pub(crate) slots: BTreeMap<Slot, SlotState>,
+    pub(crate) reservations: BTreeMap<Slot, Reservation>,
+    pub(crate) finals: BTreeMap<Slot, FinalSlot>,
 }
 
 impl State {
@@ -239,6 +270,7 @@ impl State {
                 batches: 0,
                 order: 0,
                 frontier: None,
+                final_number: BlockNumber(0),
                 quarantine: None,
                 chain_time: Timestamp(0),
                 at: Timestamp(0),
@@ -247,6 +279,8 @@ impl State {
             fulfillments: BTreeMap::new(),
             roots: BTreeMap::new(),
             slots: BTreeMap::new(),
+            reservations: BTreeMap::new(),
+            finals: BTreeMap::new(),
         }
     }
 
@@ -263,6 +297,11 @@ impl State {
     /// The slot of an attempt that isn't final.
     pub(crate) fn slot_of(&self, tx: &TxHash) -> Option<(Slot, &SlotState)> {
         self.slots.iter().find(|(_, state)| state.attempt(tx).is_some()).map(|(slot, state)| (*slot, state))
+    }
+
+    /// The final slot of a transaction, while it is kept.
+    pub(crate) fn final_slot_of(&self, tx: &TxHash) -> Option<(Slot, &FinalSlot)> {
+        self.finals.iter().find(|(_, slot)| slot.tx == *tx).map(|(number, slot)| (*number, slot))
     }
 
     /// The leaf of a fulfilment.

@@ -5,13 +5,13 @@
 //! is simulated again, bytes are sent again (harmless, R1) and a question is asked again; what must not be forgotten, like
 //! bytes that may have left, bits, returns and ends of slots, is in the state. So a crash costs questions, never an effect.
 
-use crate::input::{ActionKey, CallKey, LaneInput};
+use crate::input::{ActionKey, CallKey, EffectOf, LaneInput};
 use crate::policy::LanePolicy;
 use acurast_adapter_api::{Capabilities, LaneView, Observation, SendOutcome, Simulation};
 use acurast_events::bytes::{SettlementId, TxHash};
 use acurast_events::jobs::BlockRef;
 use acurast_events::units::{Batch, BlockNumber, Gas, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Final blocks kept to notice that finality broke.
 const FINALIZED_KEPT: usize = 64;
@@ -70,6 +70,8 @@ pub(crate) struct Volatile {
     /// Most items of the next draft, less the power of two that bisecting has reached.
     pub(crate) narrowed: Option<usize>,
     pub(crate) suspicions: BTreeMap<SettlementId, Suspicion>,
+    /// Effects of moved final transactions that are there all the same.
+    pub(crate) confirmed: BTreeSet<EffectOf>,
     /// Reverts of a root's simulation.
     pub(crate) root_reverts: BTreeMap<Batch, Pause>,
     /// How many simulations executed.
@@ -104,6 +106,7 @@ impl Volatile {
             LaneInput::AttestRefused { batch, .. } => self.pause(policy, ActionKey::Attest(*batch), now),
             LaneInput::Jobs(_)
             | LaneInput::Attested { .. }
+            | LaneInput::Reserved(_)
             | LaneInput::Signed { .. }
             | LaneInput::Reported { .. }
             | LaneInput::EffectAnswer { .. }
@@ -273,6 +276,7 @@ fn answered_key(input: &LaneInput) -> Option<ActionKey> {
         LaneInput::View(_) => Some(ActionKey::View),
         LaneInput::Simulated { call, .. } => Some(ActionKey::Simulate(call.clone())),
         LaneInput::Attested { batch, .. } => Some(ActionKey::Attest(*batch)),
+        LaneInput::Reserved(request) => Some(ActionKey::Reserve(request.slot)),
         LaneInput::Signed { request, .. } => Some(ActionKey::Sign(request.slot)),
         LaneInput::Sent { tx, .. } => Some(ActionKey::Broadcast(*tx)),
         LaneInput::Observed { tx, .. } => Some(ActionKey::Observe(*tx)),

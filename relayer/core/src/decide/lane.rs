@@ -4,7 +4,7 @@
 //! account in one transaction is compared with its items first, in a record of the account.
 
 use super::outcome::{Ending, end, end_undelivered};
-use super::{Context, DecideError, Draft, money, outcome};
+use super::{Context, DecideError, Draft, money, outcome, reversed};
 use crate::input::{Decision, Subject};
 use crate::job::{Job, SettlementPlace, Stage};
 use acurast_events::amount::Amount;
@@ -24,6 +24,7 @@ pub(super) fn event(context: &Context<'_>, lane: &AccountId, event: &LanesEvent)
         LanesEvent::AttemptOrphaned(it) => each_job(context, &it.items, |draft, ids| orphaned(draft, ids, it.tx)),
         LanesEvent::IntentDead(it) => each_job(context, &[it.settlement_id], |draft, _| dead(draft, it)),
         LanesEvent::EffectFound(it) => each_job(context, &[it.settlement_id], |draft, _| found(draft, it)),
+        LanesEvent::EffectLost(it) => reversed::effect_lost(context, it),
         LanesEvent::SlotFinal(it) if it.items.is_empty() => without_items(context, lane, it),
         LanesEvent::SlotFinal(it) => {
             if let Some(decision) = compare_charges(context, it)? {

@@ -14,6 +14,7 @@ mod output;
 mod plan;
 mod removed;
 mod reported;
+mod reversed;
 mod time;
 
 use crate::fold::{EvolveError, Scope};

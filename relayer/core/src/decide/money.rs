@@ -104,6 +104,22 @@ fn refund_differs(account: &Account) -> Option<LedgerDiffers> {
     })
 }
 
+/// Posts a charge back: out of the job's own sub-account while it is open, else out of what closed jobs spent. Returns what
+/// was posted: nothing when neither has it.
+pub(super) fn reverse(draft: &mut Draft<'_>, settlement: SettlementId, job: Option<JobKey>, amount: Amount) -> Result<Amount, DecideError> {
+    use LedgerAccountKind::{Locked, Spent};
+    let Some(account) = draft.scope.paying_account() else { return Err(draft.inconsistent("no account is open to post to")) };
+    let (escrow, asset) = (account.escrow_id, account.asset.clone());
+    let spent_by = |job| account.ledger.held(Book::Escrow, Spent, job) >= amount;
+    let Some(from) = [job, None].into_iter().find(|job| spent_by(*job)).filter(|_| amount > Amount::ZERO) else {
+        return Ok(Amount::ZERO);
+    };
+    let (debit, credit) = (escrow_account(Locked, escrow, None), escrow_account(Spent, escrow, from));
+    let entries = vec![Posting { book: Book::Escrow, debit, credit, amount, asset }];
+    draft.emit(Posted { reason: PostingReason::Reversed, settlement_id: Some(settlement), entries })?;
+    Ok(amount)
+}
+
 /// What a mined transaction cost the key for this item, against what it brought.
 pub(super) struct Cost<'c> {
     pub(super) job: Option<JobKey>,

@@ -2,37 +2,44 @@
 
 use super::Context;
 use crate::error::LaneCoreError;
-use crate::fee;
+use crate::fee::{self, FeeRules};
 use crate::input::SignRequest;
 use crate::lane::Lane;
-use crate::plan::Plan;
+use crate::plan::{Plan, Work};
 use crate::split::split_evenly;
 use crate::state::{Attempt, Included, SlotState};
 use acurast_adapter_api::{FinalReport, Inclusion, LaneView, Observation, SendOutcome, SignedAttempt};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::TxHash;
 use acurast_events::lanes::{
-    AttemptEnd, AttemptEnded, AttemptIncluded, AttemptOrphaned, AttemptPrepared, ItemFinal, ItemOutcome, LaneQuarantined, LanesEvent,
-    Purpose, Rewound, SlotFinal, SlotOutcome,
+    AttemptEnd, AttemptEnded, AttemptIncluded, AttemptOrphaned, AttemptPrepared, AttemptReserved, ItemFinal, ItemOutcome, LanesEvent,
+    Purpose, SlotFinal, SlotOutcome,
 };
 use acurast_events::units::{Batch, Gas, Slot};
 
 impl Lane {
+    /// A key that is elsewhere is about to be asked: the request is written first, if it still is what the slot needs (R1).
+    pub(super) fn reserved(&self, context: Context<'_>, request: &SignRequest) -> Vec<LanesEvent> {
+        let Some(view) = self.fresh_view(context.caps, context.now) else { return Vec::new() };
+        // Its bytes don't exist yet: what its items may pay for was judged with their upper bound when it was drafted.
+        if !self.is_wanted(context, view, request) || self.reservation_of(request).is_some_and(|reserved| reserved.fee == request.fee) {
+            return Vec::new();
+        }
+        let SignRequest { slot, attempt, call, fee } = request.clone();
+        vec![AttemptReserved { slot, attempt, purpose: call.purpose, batch: call.batch, items: call.items, fee }.into()]
+    }
+
     /// Bytes were signed. They become an attempt only if they still are what the slot needs: between the question and the
     /// answer the chain may have moved. What is refused here was never sent, and never will be.
     pub(super) fn prepared(&self, context: Context<'_>, request: &SignRequest, signed: &SignedAttempt) -> Vec<LanesEvent> {
         let Some(view) = self.fresh_view(context.caps, context.now) else { return Vec::new() };
-        let state = self.state.slots.get(&request.slot);
-        let wanted = match state {
-            None => self.draft_request(context, view).is_some_and(|wanted| {
-                (wanted.slot, &wanted.call, wanted.fee.gas_limit) == (request.slot, &request.call, request.fee.gas_limit)
-            }),
-            Some(_) => match self.plan_slot(context, view, request.slot) {
-                Plan::Sign(wanted) => (wanted.attempt, &wanted.call) == (request.attempt, &request.call),
-                Plan::Nothing | Plan::Send(_) | Plan::Simulate(_) => false,
-            },
-        };
-        if !wanted || self.state.slot_of(&signed.tx).is_some() || !self.fee_fits(context, view, state, request) {
+        let reserved = !context.caps.remote_signer || self.reservation_of(request).is_some_and(|reserved| reserved.fee == request.fee);
+        let bytes = u32::try_from(signed.bytes.0.len()).unwrap_or(u32::MAX);
+        if !reserved
+            || !self.is_wanted(context, view, request)
+            || self.state.slot_of(&signed.tx).is_some()
+            || !self.fee_fits(context, view, request, bytes)
+        {
             return Vec::new();
         }
         vec![
@@ -50,14 +57,29 @@ impl Lane {
         ]
     }
 
+    /// Whether the slot needs just this, at whatever price.
+    fn is_wanted(&self, context: Context<'_>, view: &LaneView, request: &SignRequest) -> bool {
+        match self.state.slots.get(&request.slot) {
+            None => self.draft_request(context, view).is_some_and(|wanted| {
+                (wanted.slot, &wanted.call, wanted.fee.gas_limit) == (request.slot, &request.call, request.fee.gas_limit)
+            }),
+            Some(_) => match self.plan_slot(context, view, request.slot) {
+                Plan::Sign(wanted) => (wanted.attempt, &wanted.call) == (request.attempt, &request.call),
+                Plan::Nothing | Plan::Send(_) | Plan::Simulate(_) => false,
+            },
+        }
+    }
+
     /// The market may have moved since the bid was made: it still has to fit every cap, and to replace what is live.
-    fn fee_fits(&self, context: Context<'_>, view: &LaneView, state: Option<&SlotState>, request: &SignRequest) -> bool {
+    pub(crate) fn fee_fits(&self, context: Context<'_>, view: &LaneView, request: &SignRequest, bytes: u32) -> bool {
+        let state = self.state.slots.get(&request.slot);
         let policy = &context.policy.fee;
         let cap = fee::operator_cap(policy, &view.market);
-        let cap = self.item_cap(&request.call, request.fee.gas_limit).map_or(cap, |items| cap.and(items));
+        let work = Work { gas: request.fee.gas_limit, bytes };
+        let cap = self.item_cap(&view.market, &request.call, work).map_or(cap, |items| cap.and(items));
         let least = state
             .and_then(|state| state.highest_bid(false))
-            .map(|last| fee::least_replacement(policy, &last, context.caps.replacement_permille_min));
+            .map(|last| view.market.least_replacement(policy, &last, request.fee.gas_limit, context.caps.replacement_permille_min));
         let replaces =
             least.is_none_or(|least| request.fee.max_fee_per_gas >= least.max_fee && request.fee.max_priority_fee >= least.priority);
         cap.allows(&request.fee) && replaces
@@ -214,33 +236,6 @@ impl Lane {
             events.push(self.quarantined(slot, Some(*tx), format!("slot {slot} was used by foreign transaction {tx}")));
         }
         events
-    }
-
-    /// What a view says that must not be: slots after ours are taken, or a final block is another one.
-    pub(super) fn judge_view(&self, view: &LaneView) -> Vec<LanesEvent> {
-        if self.state.head.quarantine.is_some() {
-            return Vec::new();
-        }
-        let known = self.volatile.finalized.get(&view.finalized.number);
-        if let Some(known) = known.filter(|known| known.hash != view.finalized.hash) {
-            let common = self.volatile.finalized.range(..view.finalized.number).next_back();
-            let mut events: Vec<LanesEvent> = common.map(|(_, to)| Rewound { to: to.clone() }.into()).into_iter().collect();
-            let reason = format!("final block {} was {} and is now {}: finality broke", known.number, known.hash, view.finalized.hash);
-            events.push(self.quarantined(view.next_slot_final, None, reason));
-            return events;
-        }
-        match self.state.expected_slot() {
-            Some(expected) if view.next_slot_head > expected => {
-                let reason = format!("slot {expected} was used by a foreign transaction: the chain's next slot is {}", view.next_slot_head);
-                vec![self.quarantined(expected, None, reason)]
-            }
-            Some(_) | None => Vec::new(),
-        }
-    }
-
-    fn quarantined(&self, slot: Slot, tx: Option<TxHash>, reason: String) -> LanesEvent {
-        let reason = format!("lane {}: {reason}; lane quarantined; see \"foreign transaction\" in the runbook", self.state.lane());
-        LaneQuarantined { slot, tx, reason }.into()
     }
 
     /// The root that proves an item, if it is in one.

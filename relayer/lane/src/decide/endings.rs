@@ -2,7 +2,7 @@
 //! answers when it is asked whether an effect exists all the same (R2).
 
 use super::Context;
-use crate::input::{CallKey, EffectOf};
+use crate::input::{ActionKey, CallKey, EffectOf};
 use crate::lane::Lane;
 use crate::policy::LanePolicy;
 use crate::state::{Cause, FulfillmentStage, LeafStage, RootStage};
@@ -99,10 +99,20 @@ impl Lane {
         }
     }
 
-    pub(super) fn effect_answered(&self, context: Context<'_>, of: &EffectOf, effect: &Effect) -> Vec<LanesEvent> {
-        match of {
-            EffectOf::Root(batch) => self.root_effect(context, *batch, effect),
-            EffectOf::Fulfillment(id) => self.fulfillment_effect(context, id, effect),
+    pub(super) fn effect_answered(&mut self, context: Context<'_>, of: &EffectOf, effect: &Effect) -> Vec<LanesEvent> {
+        let was_final = match of {
+            EffectOf::Root(batch) => self.was_posted(*batch),
+            EffectOf::Fulfillment(id) => !self.state.fulfillments.contains_key(id),
+        };
+        match (effect, of) {
+            (_, of) if was_final => self.final_effect(of, effect),
+            // Read before the slot was final: it says nothing of what the slot did, and is asked again after a pause.
+            (Effect::Absent { block }, of) if block.number < self.state.head.final_number => {
+                self.volatile.pause(context.policy, ActionKey::AskEffect(*of), context.now);
+                Vec::new()
+            }
+            (effect, EffectOf::Root(batch)) => self.root_effect(context, *batch, effect),
+            (effect, EffectOf::Fulfillment(id)) => self.fulfillment_effect(context, id, effect),
         }
     }
 
@@ -162,6 +172,7 @@ fn fault_of(cause: Cause) -> Fault {
         // Its account's caps, balance or state: the consumer's.
         Cause::Skipped(_) => Fault::Consumer,
         Cause::Foreign => Fault::Relayer,
+        Cause::FinalityBroke => Fault::Chain,
         Cause::Reverted | Cause::LeftOut => Fault::Unknown,
     }
 }

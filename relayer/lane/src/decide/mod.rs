@@ -3,6 +3,7 @@
 mod accept;
 mod attempts;
 mod endings;
+mod finality;
 mod roots;
 
 use crate::error::LaneCoreError;
@@ -52,8 +53,12 @@ impl Lane {
             LaneInput::Simulated { call, .. } => self.condemn(context, call),
             LaneInput::Attested { batch, signatures } => self.attested(context, *batch, signatures),
             LaneInput::AttestRefused { batch, leaf, reason } => self.attestation_refused(*batch, *leaf, reason),
+            LaneInput::Reserved(request) => self.reserved(context, request),
             LaneInput::Signed { request, signed } => self.prepared(context, request, signed),
             LaneInput::Sent { tx, outcome } => self.sent(tx, outcome),
+            LaneInput::Observed { tx, observation } if self.state.final_slot_of(tx).is_some() => {
+                self.final_observed(policy.not_found_max, tx, observation)
+            }
             LaneInput::Observed { tx, observation } => self.observed(tx, observation),
             LaneInput::Reported { tx, report } => self.reported(context, tx, report).inspect_err(|_| {
                 self.volatile.pause(policy, crate::input::ActionKey::Report(*tx), now);

@@ -2,8 +2,8 @@
 
 use crate::error::LaneCoreError;
 use crate::lane::Lane;
-use crate::state::{Attempt, FulfillmentStage, Included, RootStage};
-use acurast_events::lanes::{AttemptEnded, AttemptIncluded, AttemptOrphaned, AttemptPrepared, Purpose, Rewound};
+use crate::state::{Attempt, FulfillmentStage, Included, Reservation, RootStage};
+use acurast_events::lanes::{AttemptEnded, AttemptIncluded, AttemptOrphaned, AttemptPrepared, AttemptReserved, Purpose, Rewound};
 use acurast_events::units::Timestamp;
 
 impl Lane {
@@ -38,6 +38,28 @@ impl Lane {
         let attempt = Attempt { prepared: event.clone(), at, ended: None };
         self.state.slots.entry(slot).or_default().attempts.push(attempt);
         self.touch_slot(slot);
+        if self.state.reservations.remove(&slot).is_some() {
+            self.touch_reservation(slot);
+        }
+        Ok(())
+    }
+
+    /// The request takes the place of the slot's last one, whose signature may exist and was never sent.
+    pub(super) fn attempt_reserved(&mut self, event: &AttemptReserved) -> Result<(), LaneCoreError> {
+        let invalid = |lane: &Self, reason: &str| Err(lane.invalid("AttemptReserved", reason));
+        if self.state.head.quarantine.is_some() {
+            return invalid(self, "the lane is quarantined");
+        }
+        let attempts = self.state.slots.get(&event.slot).map_or(0, |state| state.attempts.len());
+        if u32::try_from(attempts) != Ok(event.attempt) {
+            return invalid(self, "its number is not the slot's next");
+        }
+        if attempts == 0 && self.state.head.frontier.is_some_and(|frontier| event.slot < frontier) {
+            return invalid(self, "its slot is final");
+        }
+        let AttemptReserved { slot, attempt, purpose, batch, items, fee } = event.clone();
+        self.state.reservations.insert(slot, Reservation { attempt, purpose, batch, items, fee });
+        self.touch_reservation(slot);
         Ok(())
     }
 

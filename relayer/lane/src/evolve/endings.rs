@@ -34,10 +34,13 @@ impl Lane {
         }
         let carried = state.items().to_vec();
         let purpose = state.purpose();
+        self.keep_final(event, purpose);
         self.state.slots.remove(&event.slot);
         self.touch_slot(event.slot);
         let frontier = self.state.head.frontier.max(Some(event.slot.next()));
         self.state.head.frontier = frontier;
+        self.state.head.final_number = self.state.head.final_number.max(event.block.number);
+        self.drop_reservations();
         self.saw_block(&event.block);
         match purpose {
             Some((Purpose::Root, Some(batch))) => {

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod endings;
+mod finality;
 mod intents;
 
 use crate::error::LaneCoreError;
@@ -40,6 +41,7 @@ impl Lane {
             LanesEvent::RootPlanned(event) => self.root_planned(event),
             LanesEvent::RootAttested(event) => self.root_attested(event),
             LanesEvent::RootAbandoned(event) => self.root_abandoned(at, event),
+            LanesEvent::AttemptReserved(event) => self.attempt_reserved(event),
             LanesEvent::AttemptPrepared(event) => self.attempt_prepared(at, event),
             LanesEvent::AttemptIncluded(event) => self.attempt_included(event),
             LanesEvent::AttemptOrphaned(event) => self.attempt_orphaned(event),
@@ -48,6 +50,7 @@ impl Lane {
             LanesEvent::IntentReturned(event) => self.intent_returned(event),
             LanesEvent::IntentDead(event) => self.intent_dead(event),
             LanesEvent::EffectFound(event) => self.effect_found(event),
+            LanesEvent::EffectLost(event) => self.effect_lost(event),
             LanesEvent::LaneQuarantined(event) => {
                 self.state.head.quarantine = Some(event.clone());
                 Ok(())

@@ -276,7 +276,7 @@ impl Chain {
             EffectQuery::Fulfillment { settlement_id, .. } if contract.settled.contains_key(settlement_id) => {
                 present(contract.settled.get(settlement_id).copied())
             }
-            EffectQuery::Root(_) | EffectQuery::Fulfillment { .. } => Effect::Absent,
+            EffectQuery::Root(_) | EffectQuery::Fulfillment { .. } => Effect::Absent { block: self.blocks[finalized].at.clone() },
         }
     }
 

@@ -220,6 +220,7 @@ impl Shell {
                     None => LaneInput::Attested { batch: statement.batch, signatures: vec![Bytes(vec![1; 65])] },
                 }
             }
+            Action::Reserve(request) => LaneInput::Reserved(request),
             Action::Sign { request, call } => self.sign(request, &call),
             Action::Broadcast { tx, bytes } => {
                 self.boundary()?;
