@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/acurast-relaye
 export ACURAST_REPORTS ?= $(CURDIR)/target/reports
 RELAYER := $(CARGO_TARGET_DIR)/debug/acurast-relayer
 
-.PHONY: help setup build demo test test-rust test-contracts test-devnet lint chaos-crash
+.PHONY: help setup build demo test test-rust test-contracts test-devnet lint chaos-crash chaos-evm
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -35,3 +35,6 @@ lint: setup ## Format, clippy, licences and advisories
 
 chaos-crash: build ## kill -9 the relayer at random moments while it settles (SEED=n, KILLS=n, JOBS=n)
 	deploy/chaos-crash.sh
+
+chaos-evm: build ## 2,000 deliveries under reorgs, spoilt requests and kill -9 (SEED=n, FULFILMENTS=n, FAULTS_PERMILLE=n)
+	deploy/chaos-evm.sh

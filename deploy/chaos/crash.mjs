@@ -1,15 +1,14 @@
 #!/usr/bin/env node
 // kill -9 of the relayer at random moments while it settles; then everything is counted by others than itself: effects and money on
 // the chain, records, outcomes and ledger by a second reader of the journal, digests by a replay into an empty state.
-import { spawn } from 'node:child_process';
-import { createWriteStream, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 
 import { WAVE } from '../devnet/lib/world.mjs';
 import { report, table, write } from '../demo/report.mjs';
+import { figuresOf, journalOf, observed, replayFault } from './counting.mjs';
 import { keepKilling } from './killing.mjs';
 import { Moments } from './moments.mjs';
 import { Victim } from './victim.mjs';
@@ -105,42 +104,15 @@ async function underKills() {
   if (work.ended.failure) failures.push(`the workload ${work.ended.failure}`);
 }
 
-/** Runs a command to its end; `{ code, out, error }`. Its output goes to `into` when that is given. */
-async function run(command, argv, into) {
-  const child = spawn(command, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const [out, error] = [[], []];
-  child.stderr.on('data', (data) => error.push(data));
-  const ended = new Promise((resolve, reject) => { child.once('error', reject); child.once('close', resolve); });
-  if (into) await pipeline(child.stdout, createWriteStream(into));
-  else child.stdout.on('data', (data) => out.push(data));
-  const code = await ended;
-  return { code, out: Buffer.concat(out).toString(), error: Buffer.concat(error).toString().trim() };
-}
-
 async function count() {
   figures.kills = victim.kills;
-  Object.assign(figures, { own_exits: victim.ownExits.length, starts: victim.startsMs.length, slowest_start_ms: Math.max(0, ...victim.startsMs) });
-  const journal = join(args.dir, 'journal.ndjson');
-  const tail = await run(args.relayer, ['journal', 'tail', '--raw', '--config', config], journal);
-  if (tail.code !== 0) throw new Error(`journal tail ended with ${tail.code}: ${tail.error}`);
-  const observer = await run(process.execPath, [here('../devnet/observer.mjs'), '--manifest', join(args.dir, 'manifest.json'), '--journal', journal, '--anvil', args.anvil]);
-  const seen = JSON.parse(observer.out);
+  const journal = await journalOf({ relayer: args.relayer, config, dir: args.dir });
+  const seen = await observed({ dir: args.dir, anvil: args.anvil, journal });
   failures.push(...seen.failures);
-  const { chain, outcomes, ledger } = seen;
-  if (!chain || !outcomes || !ledger) throw new Error('the observer could not see chain and journal');
-  Object.assign(figures, {
-    executions_settled: chain.settled, settled_twice: chain.settled_twice, unexpected: chain.unexpected,
-    // Not settled on the chain, or without outcome in the journal; mostly the same executions, so the greater of the two.
-    lost: Math.max(chain.lost, outcomes.without_outcome), jobs_not_closed: jobs - outcomes.closed,
-    ended_twice: outcomes.ended_twice, contradicting: chain.contradicting + outcomes.contradicting,
-    ledger_difference: ledger.ledger_difference, signer_difference: ledger.signer_difference,
-    transactions: chain.relayer_transactions, reverted: chain.relayer_reverted, spent_wei: ledger.spent_wei, margin_wei: ledger.margin_wei,
-    records: seen.journal.figures.accepted, records_skipped: seen.journal.figures.skipped, claims: seen.journal.figures.claims,
-  });
-  const replay = await run(args.relayer, ['replay', '--json', '--config', config]);
-  const last = replay.out.trim().split('\n').at(-1);
-  figures.digests_equal = replay.code === 0 && JSON.parse(last).digests_equal === true;
-  if (!figures.digests_equal) failures.push(`replay ended with ${replay.code}: ${replay.error || last}`);
+  Object.assign(figures, figuresOf({ victim, seen, jobs }));
+  const fault = await replayFault({ relayer: args.relayer, config });
+  figures.digests_equal = fault === null;
+  if (fault) failures.push(fault);
 }
 
 /** What must be so beyond what the observer says. */

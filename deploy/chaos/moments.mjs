@@ -9,11 +9,15 @@ const RECOVERING_SHARE = 0.2;
 /** Draws moments: `next()` is `{ recovering, delayMs }`. The same seed draws the same ones. */
 export class Moments {
   #draw;
-  constructor(seed) { this.#draw = random(seed); }
+  /** `servingMs`: the bounds of the former, other than usual. */
+  constructor(seed, { servingMs = SERVING_MS } = {}) {
+    this.#draw = random(seed);
+    this.servingMs = servingMs;
+  }
 
   next() {
     const recovering = this.#draw() < RECOVERING_SHARE;
-    const { least, most } = recovering ? RECOVERING_MS : SERVING_MS;
+    const { least, most } = recovering ? RECOVERING_MS : this.servingMs;
     return { recovering, delayMs: Math.round(least + this.#draw() * (most - least)) };
   }
 }

@@ -26,8 +26,11 @@ const PACE = { poll_ms: 200, finality_depth: 2, root_age_ms_max: 800, item_age_m
 const text = (value) => JSON.stringify(String(value));
 const table = (name, values) => [`[${name}]`, ...Object.entries(values).map(([key, value]) => `${key} = ${value}`), ''].join('\n');
 
-/** The file's text. Pure: the same world and places always give the same bytes. */
-export function relayerConfig({ world, acurast, anvil, api, directory, keys }) {
+/**
+ * The file's text. Pure: the same world and places always give the same bytes. `finalityDepth` (blocks), `fees` and `batch` (by the names of
+ * the configuration) differ from a quiet devnet's where a run makes it less quiet.
+ */
+export function relayerConfig({ world, acurast, anvil, api, directory, keys, finalityDepth = PACE.finality_depth, fees = {}, batch = {} }) {
   const { evm } = world;
   const file = (name) => `{ file = ${text(join(directory, name))} }`;
   return [
@@ -35,11 +38,12 @@ export function relayerConfig({ world, acurast, anvil, api, directory, keys }) {
     // What the world's jobs need comes after the block that its set-up ended with.
     table('acurast', { url: text(acurast), genesis: text(world.acurast.genesis), start: world.acurast.height }),
     table('[evm]', {
-      chain: text(evm.caip2), url: text(anvil), settlement: text(evm.settlement.toLowerCase()), start_block: evm.deployed_at,
-      finality: `{ depth = ${PACE.finality_depth} }`, poll_ms: PACE.poll_ms, block_time_ms: PACE.poll_ms, signer: file(keys.relayer), lane_number: evm.lane,
+      chain: text(evm.caip2), url: text([anvil].flat()[0]), settlement: text(evm.settlement.toLowerCase()), start_block: evm.deployed_at,
+      finality: `{ depth = ${finalityDepth} }`, poll_ms: PACE.poll_ms, block_time_ms: PACE.poll_ms, signer: file(keys.relayer), lane_number: evm.lane,
       attesters: `[${keys.attesters.map(file).join(', ')}]`,
     }),
-    table('evm.batch', { root_age_ms_max: PACE.root_age_ms_max, item_age_ms_max: PACE.item_age_ms_max }),
+    ...Object.keys(fees).length > 0 ? [table('evm.fees', fees)] : [],
+    table('evm.batch', { root_age_ms_max: PACE.root_age_ms_max, item_age_ms_max: PACE.item_age_ms_max, ...batch }),
     table('[origins]', { origin: text('ethereum20'), chain: text(evm.caip2) }),
     ...world.routes.map(({ owner, chain, target, escrow_id: escrow }) => table('[routes]', {
       owner: text(`acurast:${owner}`), chain: text(chain), target: text(target), escrow_id: text(escrow),
@@ -69,14 +73,14 @@ function writeSecret(file, value) {
 }
 
 /** Writes the configuration and its keys; returns the path of relayer.toml. */
-export function writeConfig({ world, out, acurast, anvil, api }) {
+export function writeConfig({ world, out, ...options }) {
   const directory = resolve(out);
   mkdirSync(directory, { recursive: true });
   const { relayer, attesters } = keyFiles(world);
   for (const [name, value] of Object.entries({ ...relayer, ...attesters })) writeSecret(join(directory, name), value);
   const keys = { relayer: Object.keys(relayer)[0], attesters: Object.keys(attesters) };
   const file = join(directory, 'relayer.toml');
-  writeFileSync(file, relayerConfig({ world, acurast, anvil, api, directory, keys }));
+  writeFileSync(file, relayerConfig({ world, directory, keys, ...options }));
   return file;
 }
 

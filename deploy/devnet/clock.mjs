@@ -57,6 +57,13 @@ export class Clock {
     return mined;
   }
 
+  /** Runs `work` between two blocks of the EVM, none of which is mined meanwhile. It may change the newest ones. */
+  betweenBlocks(work) {
+    const result = this.#queue.then(work);
+    this.#queue = result.then(() => {}, () => {}).then(() => { this.#evmSeconds = undefined; }); // the head's time may be another now
+    return result;
+  }
+
   /** Moves both chains to the time, which the next Acurast block then has. Does nothing when it is past. */
   async travelTo(timestampMs) {
     await this.chain.travelTo(timestampMs);

@@ -9,6 +9,8 @@ import { Clock } from './clock.mjs';
 import { AcurastChain } from './lib/chain.mjs';
 import { EvmSender, anvilAccount, reader } from './lib/evm.mjs';
 import { allClosed } from './lib/closed.mjs';
+import { deliveries, plan } from './lib/plans.mjs';
+import { Storm } from './lib/storm.mjs';
 import { Wave } from './lib/wave.mjs';
 import { WAVE, setUp } from './lib/world.mjs';
 
@@ -22,6 +24,7 @@ Both:
   --json               one JSON object per line of progress
 setup:
   --jobs N             jobs (22, which is every path once; with --hostile 26)
+  --fulfilments N      as many jobs as it takes for exactly so many deliverable outputs instead, and nothing but those
   --seed N             of the actions of further jobs (1)
   --hostile            add targets that revert, burn their gas, reenter, and answer with a megabyte
   --relayer-address A  gets the lane (anvil's account 1); is given ether when it has none
@@ -35,7 +38,9 @@ run:
   --tick-ms N          real time between blocks of both chains (200)
   --answer-limit-s N   real time within which the relayer must answer an output (180)
   --close-limit-s N    real time within which GET /v1/jobs must say that all jobs are closed (300)
-  --no-wait-closed     end after the last job instead`;
+  --no-wait-closed     end after the last job instead
+  --storm N            bad weather on the EVM chain, drawn from seed N: reorganizations, fee spikes, lost pools, pauses
+  --reorg-depth N      the most blocks that one of its reorganizations replaces (5)`;
 
 const text = (fallback) => ({ type: 'string', default: fallback });
 const flag = { type: 'boolean', default: false };
@@ -44,7 +49,8 @@ const { values: args, positionals } = parseArgs({ allowPositionals: true, option
   out: { type: 'string' }, json: flag, jobs: { type: 'string' }, seed: text('1'), hostile: flag,
   'relayer-address': text(anvilAccount(1).address), lane: text('1'), attester: { type: 'string', multiple: true }, threshold: text('1'),
   'ring-size': text('1024'), 'close-delay': text('86400'), relayer: text('http://127.0.0.1:8080'), 'tick-ms': text('200'),
-  'answer-limit-s': text('180'), 'close-limit-s': text('300'), 'no-wait-closed': flag, help: { type: 'boolean', short: 'h', default: false },
+  'answer-limit-s': text('180'), 'close-limit-s': text('300'), 'no-wait-closed': flag,
+  fulfilments: { type: 'string' }, storm: { type: 'string' }, 'reorg-depth': text('5'), help: { type: 'boolean', short: 'h', default: false },
 } });
 
 const fail = (message, code = 1) => { console.error(`workload: ${message}`); process.exit(code); };
@@ -76,7 +82,8 @@ async function connect() {
 async function commandSetup() {
   const ports = await connect();
   const world = await setUp(ports, {
-    jobs: whole('jobs', 1), seed: whole('seed', 0), hostile: args.hostile, deployer: anvilAccount(0), relayer: args['relayer-address'], lane: whole('lane', 0),
+    plans: args.fulfilments ? deliveries(whole('fulfilments', 1)) : plan({ count: whole('jobs', 1), seed: whole('seed', 0), hostile: args.hostile }),
+    seed: whole('seed', 0), deployer: anvilAccount(0), relayer: args['relayer-address'], lane: whole('lane', 0),
     attesters: args.attester ?? [anvilAccount(2).address], threshold: whole('threshold', 1), ringSize: whole('ring-size', 1), closeDelay: BigInt(whole('close-delay', 1)),
   }, say);
   write('world.json', world);
@@ -96,6 +103,8 @@ async function commandRun() {
   process.once('SIGINT', stop).once('SIGTERM', stop);
 
   ports.clock.start(whole('tick-ms', 1), (error) => { save(); fail(`blocks stopped coming: ${error.message}`); });
+  const storm = args.storm && new Storm({ clock: ports.clock, url: args.anvil, floor: world.evm.height, seed: whole('storm', 0), deepest: whole('reorg-depth', 1), say });
+  storm?.start((error) => { save(); fail(`the storm broke off: ${error.message}`); });
   const sender = new EvmSender(ports.client, anvilAccount(0), ports.clock);
   const waveSay = (step, details) => say(step, { wave: Math.floor(manifest.jobs.length / WAVE) + 1, ...details });
   try {
@@ -114,6 +123,7 @@ async function commandRun() {
     save();
     throw error;
   }
+  await storm?.stop();
   await ports.clock.stop();
   await ports.chain.close();
   say('done', { jobs: manifest.jobs.length, file: join(args.out, 'manifest.json') });

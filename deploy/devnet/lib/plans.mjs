@@ -77,6 +77,26 @@ export function plan({ count, seed, hostile = false }) {
   });
 }
 
+/** A job of nothing but deliverable outputs has at most so many slots and executions. */
+const DELIVERIES = { slots: 3, executions: 15 };
+/** How such jobs come to the chain, one after the other. */
+const WAYS = [{ origin: 'ethereum', via: 'register' }, { origin: 'acurast', via: 'register' }, { origin: 'acurast', via: 'deploy' }, { origin: 'acurast', via: 'instant' }];
+
+/** Plans with exactly `count` executions in all, each of which is to be delivered: large jobs first, the last ones take what is left. */
+export function deliveries(count) {
+  const plans = [];
+  for (let left = count; left > 0;) {
+    const slots = Math.min(DELIVERIES.slots, left);
+    const executions = Math.min(DELIVERIES.executions, Math.floor(left / slots));
+    plans.push({
+      kind: 'deliveries', ...WAYS[plans.length % WAYS.length], cancel: null, escrow: 'open', matched: true, competing: false, removed: false, hostile: null,
+      index: plans.length, slots: Array.from({ length: slots }, () => Array.from({ length: executions }, () => output)), executions,
+    });
+    left -= slots * executions;
+  }
+  return plans;
+}
+
 /**
  * What must come of one execution: fulfilled (delivered, taken), refused (delivered, the target failed),
  * reported_failure, missed or cancelled; `null` when there is no assignment.

@@ -8,7 +8,7 @@ import { ALL_EXECUTIONS, assignmentId, destId, jobKey, settlementId } from '../p
 import { publicKeys } from './keys.mjs';
 import { ACTION, expectedOutcome, payloadOf } from './plans.mjs';
 import { signedOutput, submit } from './processor.mjs';
-import { actors, provideEscrow } from './world.mjs';
+import { PROCESSORS, actors, provideEscrow } from './world.mjs';
 
 const UNIT = 10n ** 12n;
 /** Three matches per call: the proof size of more exceeds what one call may weigh. */
@@ -26,7 +26,8 @@ const DUE_MS = 102_000;
 const PREPARED_MS = 48_000;
 /** What is kept of a window for the blocks that carry its reports. */
 const REPORTING_MS = 72_000;
-const SUBMISSIONS_AT_ONCE = 24;
+/** Processors are devices of their own: all slots of a wave submit at once. */
+const SUBMISSIONS_AT_ONCE = PROCESSORS;
 
 /** A syntactically valid ipfs:// URL of a CIDv0, derived from a label. */
 const scriptOf = (label) => `0x${Buffer.from(`ipfs://${base58Encode(new Uint8Array([0x12, 0x20, ...blake2AsU8a(label, 256)]))}`).toString('hex')}`;

@@ -5,7 +5,6 @@ import { encodeAbiParameters, keccak256, parseEther, zeroHash } from 'viem';
 
 import { hex, ownerKey, scaleOrigin } from '../protocol.mjs';
 import { EvmSender, artifact } from './evm.mjs';
-import { plan } from './plans.mjs';
 
 const UNIT = 10n ** 12n;
 const GWEI = 10n ** 9n;
@@ -16,7 +15,7 @@ const SHARED_CONSUMERS = 3;
 export const WAVE = 12;
 /** The most slots of a plan, and so the processors that one job may need. */
 const SLOTS_MAX = 3;
-const PROCESSORS = WAVE * SLOTS_MAX;
+export const PROCESSORS = WAVE * SLOTS_MAX;
 
 const CAPS = { maxFeePerGas: 100n * GWEI, maxPriorityFee: 2n * GWEI, callGasLimit: 400_000n, maxPayload: 1_024, maxCharge: parseEther('0.2'), modes: 1 };
 /** A hostile target gets enough gas to do its worst, and its account must be able to pay for it. */
@@ -54,11 +53,11 @@ const escrowIdOf = (chainId, settlement, opener, target, owner) => keccak256(enc
 ));
 
 /**
- * Sets everything up and returns the world as plain data. `options`: jobs, seed, hostile, deployer (account), relayer, lane,
+ * Sets everything up and returns the world as plain data. `options`: plans, seed, deployer (account), relayer, lane,
  * attesters, threshold, ringSize, closeDelay (s). `say(step, details)` tells of progress.
  */
 export async function setUp({ chain, clock, client }, options, say) {
-  const plans = plan({ count: options.jobs, seed: options.seed, hostile: options.hostile });
+  const { plans } = options;
   const consumers = consumersOf(plans);
   const sender = new EvmSender(client, options.deployer, clock);
   await fundAcurast(chain, clock, consumers);

@@ -1,0 +1,71 @@
+// Whether the nonces of a key are used up without a gap: what the journal says was signed for each of them, held against what was mined
+// and what still waits in the node's pool. Pure, but for what its caller reads.
+
+/** The fold of `lanes` records: what was prepared for each slot, and how it ended. */
+export class Slots {
+  /** hash of each prepared transaction → its slot. */
+  prepared = new Map();
+  /** slot → `{ tx, foreign }` of its end. */
+  ended = new Map();
+  events = {};
+
+  /** Takes an accepted record as `readJournal` gives it. */
+  visit({ family, events }) {
+    if (family !== 'lanes') return;
+    for (const { event, ...of } of events) {
+      this.events[event] = (this.events[event] ?? 0) + 1;
+      if (event === 'attempt_prepared') this.prepared.set(of.attempt_prepared.tx, Number(of.attempt_prepared.slot ?? 0));
+      if (event === 'slot_final') {
+        const { slot, tx, outcome } = of.slot_final;
+        this.ended.set(Number(slot ?? 0), { tx, foreign: outcome === 'SLOT_OUTCOME_FOREIGN' });
+      }
+    }
+  }
+}
+
+/**
+ * Holds the slots against the chain. `mined`: `{ nonce, tx }` of every transaction of the key in a block, in any order; `pooled`: those
+ * that wait in the pool. A hole is a nonce that was signed for, or waits, or lies below one that does, and has no mined transaction; a
+ * foreign transaction was mined and is in no journal; a slot is unfinished when the journal doesn't say which mined transaction ended it.
+ */
+export function judgeSlots({ prepared, ended }, { mined, pooled }) {
+  const failures = [];
+  const byNonce = new Map(mined.map(({ nonce, tx }) => [nonce, tx]));
+  const known = [...byNonce.keys(), ...prepared.values(), ...pooled.map(({ nonce }) => nonce)];
+  const nonces = known.reduce((top, nonce) => Math.max(top, nonce + 1), 0);
+  const figures = { nonces, holes: 0, stuck: pooled.length, foreign: 0, unfinished: 0 };
+  for (let nonce = 0; nonce < nonces; nonce++) {
+    const tx = byNonce.get(nonce);
+    if (tx === undefined) {
+      figures.holes += 1;
+      const signed = [...prepared.values()].filter((slot) => slot === nonce).length;
+      failures.push(`nonce ${nonce} is a hole: ${signed} transaction(s) were signed for it and none is mined`);
+      continue;
+    }
+    const end = ended.get(nonce);
+    if (prepared.get(tx) !== nonce) {
+      figures.foreign += 1;
+      failures.push(`nonce ${nonce} is taken by ${tx}, which the journal ${prepared.has(tx) ? `prepared for nonce ${prepared.get(tx)}` : 'never prepared'}`);
+    }
+    if (end?.tx !== tx || end.foreign) {
+      figures.unfinished += 1;
+      failures.push(`nonce ${nonce} is taken by ${tx}; the journal ends it ${end ? `with ${end.foreign ? 'the foreign ' : ''}${end.tx}` : 'not at all'}`);
+    }
+  }
+  if (mined.length !== byNonce.size) failures.push(`${mined.length} mined transactions have ${byNonce.size} nonces`);
+  for (const { nonce, tx } of pooled) failures.push(`${tx} of nonce ${nonce} is stuck in the pool`);
+  return { figures, failures };
+}
+
+/** Reads what `judgeSlots` needs of a chain: every transaction of `account` in a block or in the pool. `rpc(method, params)` asks the node. */
+export async function transactionsOf(account, rpc) {
+  const own = (address) => address.toLowerCase() === account.toLowerCase();
+  const mined = [];
+  for (let number = Number(await rpc('eth_blockNumber', [])); number > 0; number--) {
+    const { transactions } = await rpc('eth_getBlockByNumber', [`0x${number.toString(16)}`, true]);
+    for (const { from, nonce, hash } of transactions) if (own(from)) mined.push({ nonce: Number(nonce), tx: hash });
+  }
+  const pool = await rpc('txpool_content', []);
+  const waiting = Object.values(pool).flatMap((part) => Object.entries(part)).filter(([address]) => own(address));
+  return { mined, pooled: waiting.flatMap(([, byNonce]) => Object.values(byNonce).map(({ nonce, hash }) => ({ nonce: Number(nonce), tx: hash }))) };
+}
