@@ -4,6 +4,7 @@
 use crate::decide::Context;
 use crate::draft::Next;
 use crate::error::LaneCoreError;
+use crate::fee::FeeRules;
 use crate::input::{Action, ActionKey, CallKey, EffectOf, SignRequest};
 use crate::lane::Lane;
 use crate::plan::{Plan, bytes_of};
@@ -106,8 +107,8 @@ impl Lane {
             let bytes = self.bytes_max(context, &request);
             let fits = |fee: &FeeBid| {
                 let reserved = SignRequest { fee: fee.clone(), ..request.clone() };
-                fee.gas_limit == request.fee.gas_limit
-                    && self.fresh_view(context.caps, context.now).is_some_and(|view| self.fee_fits(context, view, &reserved, bytes))
+                let fits = |view: &LaneView| fee.max_fee_per_gas >= view.market.floor() && self.fee_fits(context, view, &reserved, bytes);
+                fee.gas_limit == request.fee.gas_limit && self.fresh_view(context.caps, context.now).is_some_and(fits)
             };
             match self.reservation_of(&request).map(|reserved| &reserved.fee).filter(|fee| fits(fee)) {
                 Some(fee) => request.fee = fee.clone(),
@@ -160,9 +161,11 @@ impl Lane {
     /// The newest final transaction is looked at again, now and then; those that have moved are left behind and the next
     /// older one is looked at, until one is where it was. The effects of those that moved are asked for.
     fn watch_finals(&self, context: Context<'_>, view: &LaneView, actions: &mut Vec<Action>) {
-        let every = Millis(context.caps.block_time.0.saturating_mul(FINAL_BLOCKS));
+        let calm = Millis(context.caps.block_time.0.saturating_mul(FINAL_BLOCKS));
         for slot in self.state.finals.values().rev() {
-            self.look_at(context, slot.tx, every, actions);
+            let missed = self.volatile.watches.get(&slot.tx).is_some_and(|watch| watch.not_found > 0);
+            let doubted = missed || self.state.head.quarantine.is_some();
+            self.look_at(context, slot.tx, if doubted { context.caps.block_time } else { calm }, actions);
             if !self.final_moved(context.policy.not_found_max, &slot.tx, slot) {
                 break;
             }

@@ -338,7 +338,17 @@ impl Chain {
 
     /// The newest `depth` blocks are undone, never final ones; their transactions return to the pool, or are lost.
     pub fn reorg(&mut self, depth: usize, keep: bool) {
-        let keep_from = self.blocks.len().saturating_sub(depth).max(self.finalized() + 1);
+        self.undo_from(self.blocks.len().saturating_sub(depth).max(self.finalized() + 1), keep);
+    }
+
+    /// Like [`Self::reorg`], down to blocks that were final.
+    pub fn break_finality(&mut self, depth: usize, keep: bool) {
+        let keep_from = self.blocks.len().saturating_sub(depth).max(1);
+        self.finalized = self.finalized.min(keep_from - 1);
+        self.undo_from(keep_from, keep);
+    }
+
+    fn undo_from(&mut self, keep_from: usize, keep: bool) {
         self.salt = self.salt.wrapping_add(1);
         let undone = self.blocks.split_off(keep_from);
         self.contract = self.contract_up_to(self.blocks.len() - 1);

@@ -128,3 +128,12 @@ pub fn workload(leaves: u8, not_after: u64) -> Vec<JobsEvent> {
     let outputs = (1..=leaves).flat_map(|n| (0..2).map(move |e| JobsEvent::FulfillmentPlanned(output(n, e, not_after))));
     all_leaves.chain(outputs).collect()
 }
+
+/// Whether an intent is of this leaf.
+pub fn is_of(event: &JobsEvent, n: u8) -> bool {
+    match event {
+        JobsEvent::LeafPlanned(event) => event.assignment_id == assignment(n),
+        JobsEvent::FulfillmentPlanned(event) => event.assignment_id == assignment(n),
+        _ => false,
+    }
+}

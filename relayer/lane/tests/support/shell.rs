@@ -54,6 +54,10 @@ pub struct Shell {
     pub refuse: BTreeSet<SettlementId>,
     /// Attesters can't be reached.
     pub attesters_down: bool,
+    /// The key signs, and its answers are lost.
+    pub signer_down: bool,
+    /// The first of those answers.
+    pub lost_signature: Option<LaneInput>,
     /// Boundaries passed: before and after every append and every broadcast.
     pub boundaries: u64,
     pub crash_at: Option<u64>,
@@ -75,6 +79,8 @@ impl Shell {
             faults: 0,
             refuse: BTreeSet::new(),
             attesters_down: false,
+            signer_down: false,
+            lost_signature: None,
             boundaries: 0,
             crash_at: None,
             crashes: 0,
@@ -221,6 +227,11 @@ impl Shell {
                 }
             }
             Action::Reserve(request) => LaneInput::Reserved(request),
+            Action::Sign { request, call } if self.signer_down => {
+                let signed = self.sign(request, &call);
+                self.lost_signature.get_or_insert(signed);
+                LaneInput::Failed { key, reason: "the signer is offline".into() }
+            }
             Action::Sign { request, call } => self.sign(request, &call),
             Action::Broadcast { tx, bytes } => {
                 self.boundary()?;
