@@ -66,6 +66,14 @@ listen = "127.0.0.1:8080"
 `);
 });
 
+test('what a run asks for other than usual stands where the schema has it', () => {
+  const options = { finalityDepth: 8, fees: { replace_after_ms: 1_500 }, batch: { items_max: 6, item_age_ms_max: 200 } };
+  const config = relayerConfig({ world, ...places, directory: '/demo', keys: { relayer: 'relayer.key', attesters: [] }, ...options });
+  assert.match(config, /^finality = \{ depth = 8 \}$/m);
+  assert.match(config, /^\[evm\.fees\]\nreplace_after_ms = 1500$/m);
+  assert.match(config, /^\[evm\.batch\]\nroot_age_ms_max = 800\nitem_age_ms_max = 200\nitems_max = 6$/m);
+});
+
 test("the keys are those of the world's relayer and attesters, each in a file that only its owner reads", () => {
   writeFileSync(join(directory, 'relayer.key'), 'of an earlier run', { mode: 0o644 });
   const file = writeConfig({ world, out: directory, ...places });
