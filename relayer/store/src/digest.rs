@@ -103,7 +103,7 @@ impl Default for BucketDigests {
 
 impl BucketDigests {
     /// Adds a row; returns its bucket.
-    pub(crate) fn add(&mut self, table: u8, key: &[u8], value: &[u8]) -> u8 {
+    pub fn add(&mut self, table: u8, key: &[u8], value: &[u8]) -> u8 {
         let bucket = bucket_of(table, key);
         if let Some(sum) = self.0.get_mut(usize::from(bucket)) {
             sum.add(row_hash(table, key, value));

@@ -1,0 +1,70 @@
+//! Crash points. Every append of the process and every broadcast passes boundaries; the n-th can be made its last moment.
+//!
+//! ```text
+//! append:    │Append│ ─ durable ─ │Acknowledge│ ─ read back ─ │Apply│ ─ committed
+//! broadcast: │Send│ ─ at the node ─ │Sent│ ─ answer
+//! ```
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Where a process can crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boundary {
+    /// Before an append: nothing of it is in the log.
+    Append,
+    /// It is durable, and its writer doesn't know.
+    Acknowledge,
+    /// It was read back, and isn't applied.
+    Apply,
+    /// Before bytes leave.
+    Send,
+    /// They left, and the answer didn't come.
+    Sent,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// Counts boundaries, and crashes at the chosen one.
+#[derive(Debug)]
+pub struct Boundaries {
+    passed: AtomicU64,
+    crash_at: AtomicU64,
+    crashed: AtomicBool,
+}
+
+impl Boundaries {
+    /// Crashes at this boundary, counted from 0, or never.
+    pub fn new(crash_at: Option<u64>) -> Self {
+        Self { passed: AtomicU64::new(0), crash_at: AtomicU64::new(crash_at.unwrap_or(NEVER)), crashed: AtomicBool::new(false) }
+    }
+
+    /// Passes one; true: the process is gone, and does nothing more.
+    pub fn pass(&self, _at: Boundary) -> bool {
+        let here = self.passed.fetch_add(1, Ordering::Relaxed);
+        let crash = here == self.crash_at.load(Ordering::Relaxed);
+        if crash {
+            self.crashed.store(true, Ordering::Relaxed);
+        }
+        crash || self.is_crashed()
+    }
+
+    /// How many were passed.
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    /// The process that runs crashes at the boundary after `more` others.
+    pub fn crash_after(&self, more: u64) {
+        self.crash_at.store(self.passed() + more, Ordering::Relaxed);
+    }
+
+    /// Whether the process that runs is gone.
+    pub fn is_crashed(&self) -> bool {
+        self.crashed.load(Ordering::Relaxed)
+    }
+
+    /// Another process runs now.
+    pub fn reset(&self) {
+        self.crashed.store(false, Ordering::Relaxed);
+    }
+}
