@@ -1,142 +1,175 @@
-//! The table of send outcomes against what the real client answers: provoked anew, and as recorded.
-//!
-//! `RECORD=1` writes the answers to `tests/recorded/anvil.json`.
+//! The outcome tables against what real clients answer, as recorded and anew, and against what their source texts say.
 
-use crate::world::{CHAIN_ID, World, fee, key, relayer};
-use acurast_adapter_api::{Call, LaneAdapter, SendOutcome};
-use acurast_adapter_evm::outcomes::{Family, ROWS, Reading, Text, read};
-use acurast_adapter_evm::{EvmLane, LocalKey, RpcError, transaction};
-use acurast_events::amount::Amount;
-use acurast_events::bytes::Bytes;
-use acurast_events::lanes::FeeBid;
-use acurast_events::units::{Gas, Slot};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod geth;
+mod provoke;
+mod quoted;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Answer {
-    code: i64,
-    message: String,
-    reading: String,
+use crate::anvil::Anvil;
+use crate::world::CHAIN_ID;
+use acurast_adapter_api::SendOutcome;
+use acurast_adapter_evm::RpcError;
+use acurast_adapter_evm::outcomes::{CLIENTS, Client, Family, Quote, Reading, Row, Source, Text, read};
+use alloy::primitives::U256;
+use provoke::{ETHER, Node, Recording, Sender, reading, senders};
+use serde_json::json;
+
+/// Families with recordings, and their names.
+const RECORDED: [(Family, &str); 2] = [(Family::Anvil, "anvil"), (Family::Geth, "geth")];
+
+fn client(family: Family) -> &'static Client {
+    CLIENTS.iter().find(|client| client.family == family).unwrap()
 }
 
-fn recorded() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recorded/anvil.json")
+fn rows() -> impl Iterator<Item = (&'static Client, &'static Row)> {
+    CLIENTS.iter().flat_map(|client| client.rows.iter().map(move |row| (client, row)))
 }
 
-fn name(outcome: &SendOutcome) -> &'static str {
-    match outcome {
-        SendOutcome::Accepted => "accepted",
-        SendOutcome::AlreadyKnown => "already known",
-        SendOutcome::Rejected(_) => "rejected",
-        SendOutcome::SlotTooLow => "slot too low",
-        SendOutcome::SlotTooHigh => "slot too high",
-        SendOutcome::FeeTooLow => "fee too low",
-        SendOutcome::InsufficientFunds => "insufficient funds",
-        SendOutcome::Indeterminate(_) => "indeterminate",
+/// What `reading` calls the outcome of a row.
+fn meaning(row: &Row) -> String {
+    match row.reading {
+        Reading::AlreadyKnown => "already known".to_owned(),
+        Reading::Rejected(never) => format!("rejected: {}", never.label()),
+        Reading::SlotTooLow => "slot too low".to_owned(),
+        Reading::SlotTooHigh => "slot too high".to_owned(),
+        Reading::FeeTooLow => "fee too low".to_owned(),
+        Reading::InsufficientFunds => "insufficient funds".to_owned(),
+        Reading::Open(doubt) => format!("indeterminate: {}", doubt.label()),
     }
-}
-
-fn node_error(code: i64, message: &str) -> RpcError {
-    RpcError::Node { endpoint: "http://node".into(), method: "eth_sendRawTransaction", code, message: message.into(), data: None }
-}
-
-/// Every case that this client can be brought to refuse: what it means to a lane, and its bytes.
-async fn provoke(world: &World, lane: &EvmLane) -> Vec<(&'static str, &'static str, Bytes)> {
-    let gas = Gas(21_000);
-    let usual = fee(gas);
-    let transfer = |key: &LocalKey, chain_id, slot, bid: &FeeBid| {
-        transaction::sign(key, chain_id, Slot(slot), &key.address(), Vec::new(), bid).unwrap().bytes
-    };
-    let ours = relayer();
-    // Slot 0 is mined, slot 1 waits in the pool.
-    let mined = lane.sign(Slot(0), &Call::NoOp, &usual).await.unwrap();
-    assert_eq!(lane.broadcast(&mined.bytes).await, SendOutcome::Accepted);
-    world.anvil.receipt(&serde_json::json!(mined.tx)).await;
-    world.anvil.automine(false).await;
-    let waiting = lane.sign(Slot(1), &Call::NoOp, &usual).await.unwrap();
-    assert_eq!(lane.broadcast(&waiting.bytes).await, SendOutcome::Accepted);
-    let poor = LocalKey::from_hex(&"66".repeat(32)).unwrap();
-    let same_price = FeeBid { gas_limit: Gas(22_000), ..usual.clone() };
-    let too_cheap = FeeBid { max_fee_per_gas: Amount(1), max_priority_fee: Amount(1), gas_limit: gas };
-    let upside_down = FeeBid { max_priority_fee: Amount(usual.max_fee_per_gas.0 + 1), ..usual.clone() };
-    vec![
-        ("mined before", "slot too low", mined.bytes.clone()),
-        ("slot used by another transaction", "slot too low", transfer(&ours, CHAIN_ID, 0, &same_price)),
-        ("in the pool", "already known", waiting.bytes.clone()),
-        ("replacement at the same price", "fee too low", transfer(&ours, CHAIN_ID, 1, &same_price)),
-        ("below the base fee", "fee too low", transfer(&key(3), CHAIN_ID, 0, &too_cheap)),
-        ("priority fee above the fee", "rejected", transfer(&key(3), CHAIN_ID, 0, &upside_down)),
-        ("no money", "insufficient funds", transfer(&poor, CHAIN_ID, 0, &usual)),
-        ("gas below the intrinsic cost", "rejected", transfer(&key(3), CHAIN_ID, 0, &FeeBid { gas_limit: Gas(20_999), ..usual.clone() })),
-        (
-            "gas above the block's",
-            "rejected",
-            transfer(&key(3), CHAIN_ID, 0, &FeeBid { gas_limit: Gas(1 << 40), max_fee_per_gas: usual.max_fee_per_gas, ..usual.clone() }),
-        ),
-        ("another chain", "rejected", transfer(&key(3), 1, 0, &usual)),
-        ("no transaction", "rejected", Bytes(vec![2, 0xc0])),
-    ]
 }
 
 #[tokio::test]
-async fn what_the_real_client_refuses_is_what_was_recorded() {
-    let Some(world) = World::start().await else { return };
-    let lane = world.lane().await;
-    let mut answers = BTreeMap::new();
-    for (case, meaning, bytes) in provoke(&world, &lane).await {
-        match lane.chain().endpoint().send_raw(&bytes).await {
-            Err(error @ RpcError::Node { .. }) => {
-                let reading = name(&read(Family::Anvil, &error)).to_owned();
-                assert_eq!(reading, meaning, "{case}: {error}");
-                let RpcError::Node { code, message, .. } = error else { unreachable!() };
-                answers.insert(case.to_owned(), Answer { code, message, reading });
-            }
-            other => panic!("{case}: expected an error of the node, got {other:?}"),
-        }
+async fn what_a_real_anvil_refuses_is_what_was_recorded() {
+    let Some(anvil) = Anvil::start() else { return };
+    let mut node = Node { endpoint: &anvil.endpoint, family: Family::Anvil, chain_id: CHAIN_ID, answers: Default::default() };
+    let (relayer, senders) = (Sender::new(0xa1), senders());
+    for sender in senders.iter().chain([&relayer]) {
+        node.rpc("anvil_setBalance", json!([sender.address(), U256::from(ETHER)])).await;
     }
-    if std::env::var("RECORD").is_ok() {
-        std::fs::write(recorded(), serde_json::to_string_pretty(&answers).unwrap() + "\n").unwrap();
-    }
-    let expected: BTreeMap<String, Answer> = serde_json::from_str(&std::fs::read_to_string(recorded()).unwrap()).unwrap();
-    assert_eq!(answers, expected, "the client's answers changed; look at each, then record anew with RECORD=1");
+    let mined = relayer.sign(relayer.transfer(CHAIN_ID, 0));
+    anvil.receipt(&node.take(mined.clone()).await).await;
+    anvil.automine(false).await;
+    node.ask_everything(&relayer, mined, senders).await;
+    let client = node.rpc("web3_clientVersion", json!([])).await.as_str().unwrap().to_owned();
+    assert_eq!(Family::of(&client), Family::Anvil);
+    Recording { client, answers: node.answers }.check("anvil");
 }
 
 #[test]
-fn every_recorded_answer_is_read_and_every_row_has_a_recording() {
-    let answers: BTreeMap<String, Answer> = serde_json::from_str(&std::fs::read_to_string(recorded()).unwrap()).unwrap();
-    for (case, answer) in &answers {
-        let outcome = read(Family::Anvil, &node_error(answer.code, &answer.message));
-        assert_eq!(name(&outcome), answer.reading, "{case}");
-        assert!(!matches!(outcome, SendOutcome::Indeterminate(_)), "{case}: {} is in no row", answer.message);
+fn every_recorded_answer_is_read_as_recorded() {
+    for (family, name) in RECORDED {
+        for (case, answer) in Recording::load(name).answers {
+            let found = match (answer.code, &answer.message) {
+                (Some(code), Some(message)) => reading(family, code, message),
+                _ => "accepted".to_owned(),
+            };
+            assert_eq!(found, answer.outcome, "{name}: {case}");
+        }
     }
-    for row in ROWS {
-        let recorded = answers.values().any(|answer| {
-            answer.code == row.code
-                && match row.text {
-                    Text::Whole(text) => answer.message == text,
-                    Text::Start(text) => answer.message.starts_with(text),
-                }
+}
+
+#[test]
+fn every_recorded_row_has_its_recording_and_is_of_the_version_that_was_recorded() {
+    for (client, row) in rows() {
+        let Source::Recorded { client: program, version } = row.source else { continue };
+        let (_, name) = RECORDED.iter().find(|(family, _)| *family == client.family).unwrap();
+        let recording = Recording::load(name);
+        assert!(recording.client.starts_with(&format!("{program}/{version}")), "{row:?} is not of {}", recording.client);
+        let recorded = recording.answers.values().any(|answer| {
+            answer.code == Some(row.code)
+                && answer.message.as_deref().is_some_and(|message| row.text.is(message))
+                && answer.outcome == meaning(row)
         });
         assert!(recorded, "no recording of {row:?}");
     }
 }
 
 #[test]
-fn what_no_row_knows_keeps_the_slot() {
-    let known = ROWS.iter().find(|row| row.reading == Reading::SlotTooLow).unwrap();
-    let Text::Whole(text) = known.text else { panic!("a whole text") };
-    assert_eq!(read(Family::Anvil, &node_error(known.code, text)), SendOutcome::SlotTooLow);
-    for error in [
-        node_error(known.code, "nonce too low!"),
-        node_error(-1, text),
-        RpcError::Unreachable { endpoint: String::new(), method: "eth_sendRawTransaction", reason: "reset".into() },
-        RpcError::Malformed { endpoint: String::new(), method: "eth_sendRawTransaction", reason: "garbage".into() },
-    ] {
-        assert!(matches!(read(Family::Anvil, &error), SendOutcome::Indeterminate(_)), "{error}");
+fn every_quoted_row_reads_what_its_source_builds() {
+    let examples = quoted::examples();
+    for (family, code, message, meaning) in &examples {
+        assert_eq!(&reading(*family, *code, message), meaning, "{family:?} {code}: {message}");
     }
-    assert!(matches!(read(Family::Unknown, &node_error(known.code, text)), SendOutcome::Indeterminate(_)));
-    assert_eq!(Family::of("anvil/v1.7.1"), Family::Anvil);
-    assert_eq!(Family::of("Geth/v1.16.0"), Family::Unknown);
+    for (client, row) in rows() {
+        let Source::Quoted(quotes) = row.source else { continue };
+        assert!(!quotes.is_empty(), "{row:?}");
+        let example = |(family, code, message, expected): &&quoted::Example| {
+            *family == client.family && *code == row.code && row.text.is(message) && *expected == meaning(row)
+        };
+        assert!(examples.iter().any(|found| example(&found)), "no example of {:?} {row:?}", client.family);
+    }
+}
+
+#[test]
+fn every_source_is_a_place_in_the_clients_own_project() {
+    let quotes = |source: Source| match source {
+        Source::Recorded { .. } => Vec::new(),
+        Source::Quoted(quotes) => quotes.to_vec(),
+    };
+    for Quote { project, revision, file } in
+        CLIENTS.iter().flat_map(|client| quotes(client.source)).chain(rows().flat_map(|(_, row)| quotes(row.source)))
+    {
+        assert_eq!(project.split('/').count(), 2, "{project}");
+        let commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let release = revision.strip_prefix('v').is_some_and(|rest| rest.split('.').count() == 3);
+        assert!(commit || release, "{revision}");
+        assert!(file.contains('.') && !file.starts_with('/'), "{file}");
+    }
+}
+
+#[test]
+fn no_answer_is_in_two_rows_and_a_beginning_ends_before_a_value() {
+    for client in CLIENTS {
+        for (index, row) in client.rows.iter().enumerate() {
+            if let Text::Start(text) = row.text {
+                assert!(text.ends_with([' ', '(']), "{text:?}");
+            }
+            for other in client.rows.iter().skip(index + 1) {
+                assert!(row.code != other.code || !row.text.overlaps(other.text), "{row:?} and {other:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn clients_are_told_apart_by_the_beginning_of_their_version() {
+    for (version, family) in [
+        ("anvil/v1.7.1", Family::Anvil),
+        ("Geth/v1.16.9-stable/linux-amd64/go1.26.8", Family::Geth),
+        ("Geth/mainnet-1/v1.16.9-stable/linux-amd64/go1.26.8", Family::Geth),
+        ("reth/v1.9.3-27a8c0f5/x86_64-unknown-linux-gnu", Family::Reth),
+        ("erigon/3.0.0/linux-amd64/go1.24.1", Family::Erigon),
+        ("Nethermind/v1.31.0+7aaac7e/linux-x64/dotnet9.0.0", Family::Nethermind),
+        ("besu/v25.2.0/linux-x86_64/openjdk-java-21", Family::Unknown),
+        ("geth/v1.16.9", Family::Unknown),
+        ("", Family::Unknown),
+    ] {
+        assert_eq!(Family::of(version), family, "{version}");
+    }
+    assert!(CLIENTS.iter().all(|client| client.family != Family::Unknown && !client.rows.is_empty()));
+}
+
+#[test]
+fn what_no_row_knows_keeps_the_slot_and_says_why() {
+    let known = client(Family::Anvil).rows.iter().find(|row| row.reading == Reading::SlotTooLow).unwrap();
+    let Text::Whole(text) = known.text else { panic!("a whole text") };
+    assert_eq!(reading(Family::Anvil, known.code, text), "slot too low");
+    assert_eq!(reading(Family::Anvil, known.code, &format!("{text}!")), "indeterminate: unknown_answer");
+    assert_eq!(reading(Family::Anvil, -1, text), "indeterminate: unknown_answer");
+    assert_eq!(reading(Family::Unknown, known.code, text), "indeterminate: unknown_client");
+    let method = "eth_sendRawTransaction";
+    let unreachable = RpcError::Unreachable { endpoint: "http://node".into(), method, reason: "reset".into() };
+    let malformed = RpcError::Malformed { endpoint: "http://node".into(), method, reason: "garbage".into() };
+    for (error, label) in [(unreachable, "unreachable: "), (malformed, "malformed: ")] {
+        let outcome = read(Family::Geth, &error);
+        assert!(matches!(&outcome, SendOutcome::Indeterminate(reason) if reason.starts_with(label)), "{outcome:?}");
+    }
+}
+
+#[test]
+fn what_was_sent_and_taken_is_known_when_it_is_sent_again_whatever_became_of_the_first_answer() {
+    for (family, name) in RECORDED {
+        let answers = Recording::load(name).answers;
+        assert_eq!(answers["in the pool"].outcome, "already known", "{family:?}");
+        assert_eq!(answers["mined before"].outcome, "slot too low", "{family:?}");
+    }
 }
