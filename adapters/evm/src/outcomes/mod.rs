@@ -1,9 +1,11 @@
 //! How a node's answer to `eth_sendRawTransaction` is read (R6): a table of data per client family.
 //!
 //! An answer that no row knows is `Indeterminate`, which keeps the slot: the safe reading, because the bytes may be on
-//! their way all the same. So is every refusal of a client that has no table; a lane says so in the log when it connects
-//! (`no recorded answers of this client`). Programs that keep a family's name and change its words (forks, gateways of
-//! providers) lose rows that way and gain none: nothing is guessed from a part of a text.
+//! their way all the same. So is every refusal of a client that has no table. An operator sees that his client has none by
+//! the warning `… answers of this client: what it refuses counts as indeterminate` when it is first asked its version, and
+//! by outcomes whose reason begins with `unknown_client`; `unknown_answer` says that a known client has new words. Programs
+//! that keep a family's name and change its words (forks, gateways of providers) lose rows that way and gain none: nothing
+//! is guessed from a part of a text.
 //!
 //! Each row is recorded from the client itself or quoted from its source text, and is a test either way
 //! (`tests/evm/outcomes.rs`, `tests/recorded/README.md` tells how to record). The tables know what a lane can meet: calls of
