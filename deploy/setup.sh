@@ -15,7 +15,7 @@ NODE_MIN=20
 
 usage() {
   cat <<TEXT
-setup.sh [--system] [--node] [--contracts] [--devnode] [--audit-tools]
+setup.sh [--system] [--node] [--contracts] [--devnode] [--kafka] [--audit-tools]
 
 Without a flag it does everything; with flags only those parts.
   --system       Debian packages: ${APT_PACKAGES[*]}
@@ -23,6 +23,7 @@ Without a flag it does everything; with flags only those parts.
   --contracts    the EVM contracts (forge build); implies --node
   --devnode      the Acurast development node, into \$ACURAST_TARGET_DIR/devnode-target
                  (without flags only where its chain spec can be had, see deploy/devnet/fetch-spec.sh)
+  --kafka        the jars of Apache Kafka, by Maven (without flags only where Java 17 and Maven are)
   --audit-tools  cargo-deny and cargo-audit, into $VENV/bin
 
 Environment: ACURAST_CACHE_DIR and ACURAST_TARGET_DIR (~/.cache/acurast-relayer).
@@ -87,6 +88,14 @@ devnode_if_useful() {
   if "$HERE/devnet/fetch-spec.sh" > /dev/null; then devnode; else say "no chain spec, so no development node; the recorded blocks stand in for it"; fi
 }
 
+kafka() {
+  "$HERE/kafka/kafka.sh" fetch || die "no Kafka broker for the devnet and its tests"
+}
+
+kafka_if_possible() {
+  if command -v java > /dev/null && command -v mvn > /dev/null; then kafka; else say "no Java or no Maven, so no Kafka broker; the embedded journal needs none"; fi
+}
+
 audit_tools() {
   need python3 "install Python 3"
   local stamp="$VENV/.wheels"
@@ -101,6 +110,7 @@ if (($# == 0)); then
   system
   contracts
   devnode_if_useful
+  kafka_if_possible
   audit_tools
 fi
 for flag in "$@"; do
@@ -109,6 +119,7 @@ for flag in "$@"; do
     --node) node_packages ;;
     --contracts) contracts ;;
     --devnode) devnode ;;
+    --kafka) kafka ;;
     --audit-tools) audit_tools ;;
     --help | -h) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All Rust tests, with the real nodes that some of them talk to. What is absent is said at the start and again at the end, since its tests
-# then pass without having tested anything. In CI (CI=true) an absent EVM node, compiled contracts or, where the chain spec can be had, an
-# absent Acurast node is a failure. Arguments go to cargo test.
+# then pass without having tested anything. In CI (CI=true) an absent EVM node, compiled contracts, an absent Kafka or, where the chain spec
+# can be had, an absent Acurast node is a failure. Arguments go to cargo test.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$ROOT"
@@ -35,6 +35,9 @@ else
   missing 'Acurast chain spec' 'it can neither be found nor downloaded' 'see deploy/devnet/fetch-spec.sh --help'
   unset ACURAST_DEVNODE ACURAST_CHAIN_SPEC
 fi
+
+export ACURAST_KAFKA="${ACURAST_KAFKA:-$ROOT/deploy/kafka/kafka.sh}"
+unready="$("$ACURAST_KAFKA" ready 2>&1)" || missing Kafka "$unready" 'see deploy/kafka/kafka.sh' required
 
 tell() {
   ((${#absent[@]})) || return 0
