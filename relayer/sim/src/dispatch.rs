@@ -290,6 +290,7 @@ impl Dispatch {
         for index in 0..self.running.len() {
             let Stage::Asked(action) = &self.running[index].stage else { continue };
             let input = self.run(action, env)?;
+            env.tell(|| format!("answer {input:?}"));
             let trouble = &env.trouble;
             let (delay, delay_max, twice) = (trouble.delay, trouble.delay_max, trouble.twice);
             let due = if env.random.chance(delay) { now + 1_000 * env.random.between(1, delay_max) } else { now };
@@ -328,7 +329,10 @@ impl Dispatch {
                 let node = env.node();
                 let mut view = env.chain.view(node);
                 match env.mutant {
-                    Some(Mutant::SlotFromPending) => view.next_slot_head = env.chain.pending_slot(),
+                    Some(Mutant::SlotFromPending) => {
+                        env.highest = env.highest.max(env.chain.pending_slot());
+                        view.next_slot_head = env.highest;
+                    }
                     Some(Mutant::FinalAtInclusion) => {
                         view.finalized = view.head.clone();
                         view.next_slot_final = view.next_slot_head;

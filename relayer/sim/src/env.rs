@@ -11,6 +11,7 @@ use crate::violation::Violation;
 use acurast_events::bytes::Bytes;
 use acurast_events::lanes::{AttemptPrepared, LanesEvent};
 use acurast_events::topics::TopicPartition;
+use acurast_events::units::Slot;
 use acurast_relayer_journal::{EventJournal, Frontier, PartitionReader, SimulatedJournal};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -116,6 +117,8 @@ pub struct Env {
     pub auditor: Auditor,
     /// What is wrong with the shell, on purpose.
     pub mutant: Option<Mutant>,
+    /// The highest slot that a pool ever had; only a bug knows it.
+    pub highest: Slot,
     /// What was seen to be wrong on the way.
     pub violations: Vec<Violation>,
     /// Faults met.

@@ -10,7 +10,7 @@ pub enum Mutant {
     BroadcastBeforeCommit,
     /// An append whose outcome is uncertain is taken for done, and applied (R11).
     ApplyBeforeReadBack,
-    /// The next slot is the pool's, not that of the mined state (R3).
+    /// The next slot is the highest that the pool ever had, not that of the mined state (R3).
     SlotFromPending,
     /// No answer counts as *not found* (R4).
     UnknownIsNotFound,

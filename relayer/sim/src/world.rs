@@ -203,6 +203,7 @@ impl World {
             boundaries: Arc::new(Boundaries::new(crash)),
             auditor: Auditor::new(log.clone(), at(Topic::Lanes)),
             mutant,
+            highest: acurast_events::units::Slot(0),
             violations: Vec::new(),
             met: Met::default(),
             trace,
@@ -264,7 +265,7 @@ impl World {
         if self.process.is_none() && self.start_at <= now {
             self.start();
         }
-        self.work(true);
+        self.work();
     }
 
     /// Runs until nothing is left to do, in strides where only time is waited for. False: something still is.
@@ -440,10 +441,10 @@ impl World {
         }
     }
 
-    fn work(&mut self, tick: bool) {
+    fn work(&mut self) {
         let Some(mut process) = self.process.take() else { return };
         self.env.boundaries.reset();
-        let mut result = if tick { process.dispatch.tick(&mut self.env) } else { Ok(()) };
+        let mut result = process.dispatch.tick(&mut self.env);
         if result.is_ok() {
             result = process.work(&mut self.env, false);
         }
@@ -548,7 +549,18 @@ impl World {
     /// # Errors
     /// Why it ended before.
     pub fn stop(&mut self) -> Result<(), Stop> {
-        self.process.as_mut().map_or(Ok(()), Process::stop)
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        self.env.boundaries.reset();
+        match process.stop() {
+            Ok(()) => {
+                self.process = Some(process);
+                Ok(())
+            }
+            Err(stop) => {
+                self.bury(process, &stop);
+                Err(stop)
+            }
+        }
     }
 
     /// Which node answers beside the honest one.

@@ -36,7 +36,11 @@ impl Chain {
     }
 
     fn finalized_of(&self, node: Node) -> usize {
-        self.finalized.min(self.head_of(node).saturating_sub(self.finality_depth))
+        match node {
+            // What was final stays so, also while a reorg has left fewer blocks on top of it.
+            Node::Honest | Node::Lying => self.finalized,
+            Node::Lagging(_) | Node::Frozen(_) => self.finalized.min(self.head_of(node).saturating_sub(self.finality_depth)),
+        }
     }
 
     /// The chain now.
