@@ -5,6 +5,7 @@ use acurast_adapter_api::lane::EffectQuery;
 use acurast_adapter_api::{Call, LaneError, Observation, SendOutcome};
 use acurast_events::amount::Amount;
 use acurast_events::lanes::FeeBid;
+use acurast_events::units::Gas;
 
 pub(super) async fn signing_is_pure_and_sends_nothing(world: &dyn World) -> Result<(), String> {
     let lane = world.lane();
@@ -97,13 +98,14 @@ pub(super) async fn a_replacement_takes_the_place_of_what_it_replaces(world: &dy
     let step = |amount: Amount| Amount(amount.0.saturating_mul(permille).div_ceil(1_000));
     let dearer =
         FeeBid { max_fee_per_gas: step(usual.max_fee_per_gas), max_priority_fee: step(usual.max_priority_fee), gas_limit: usual.gas_limit };
-    let hardly = FeeBid { max_fee_per_gas: Amount(usual.max_fee_per_gas.0.saturating_add(1)), ..usual.clone() };
+    // Another transaction at the same price.
+    let no_dearer = FeeBid { gas_limit: Gas(usual.gas_limit.0.saturating_add(1)), ..usual.clone() };
     let first = signed(&*lane, slot, &Call::NoOp, &usual).await?;
     let second = signed(&*lane, slot, &Call::NoOp, &dearer).await?;
-    let refused = signed(&*lane, slot, &Call::NoOp, &hardly).await?;
+    let refused = signed(&*lane, slot, &Call::NoOp, &no_dearer).await?;
     accepted(&*lane, &first.bytes).await?;
     let outcome = lane.broadcast(&refused.bytes).await;
-    ensure(outcome == SendOutcome::FeeTooLow, || format!("a replacement that offers hardly more ends as {outcome:?}"))?;
+    ensure(outcome == SendOutcome::FeeTooLow, || format!("a replacement at the same price ends as {outcome:?}"))?;
     accepted(&*lane, &second.bytes).await?;
     let waiting = world.waiting().await;
     ensure(waiting == 1, || format!("{waiting} transactions wait for one slot"))?;

@@ -27,6 +27,8 @@ pub(super) async fn a_reorg_takes_slots_and_inclusions_back(world: &dyn World) -
     accepted(&*lane, &attempt.bytes).await?;
     world.mine(1).await;
     let first = included(&*lane, &attempt.tx).await?;
+    let mined = view(&*lane).await?;
+    ensure(mined.next_slot_head == slot.next(), || format!("slot {slot} is mined, and the next is {}", mined.next_slot_head))?;
     world.reorg(1).await;
     let undone = view(&*lane).await?;
     ensure(undone.next_slot_head == slot, || format!("slot {slot} is free again, and the next is {}", undone.next_slot_head))?;
