@@ -1,4 +1,4 @@
-//! An attester on this host: derives every leaf of a root anew from its own Acurast node, and only then signs (PROTOCOL §4).
+//! An attester in this process: derives every leaf of a root anew from its own Acurast node, and only then signs (PROTOCOL §4).
 //!
 //! Nothing of what it is asked to sign is believed: ids, key, executions and deadline are computed from the registration
 //! and the match at the pinned finalized block, owner and target from the escrow account, and the root from the leaves.
@@ -8,14 +8,14 @@
 //! signed, and the same root asked for again matches them and is signed.
 
 use crate::rules::EvmRules;
-use crate::signer::LocalKey;
+use crate::signer::Signer;
 use acurast_adapter_api::oracle::LeafClaim;
 use acurast_adapter_api::{
     AssignmentOracle, AttestedAssignment, Attester, AttesterError, DestinationRules, EscrowHolder, EscrowOracle, OracleError,
 };
 use acurast_events::bytes::{AssignmentId, Bytes, EvmAddress, Genesis};
 use acurast_events::caip::ChainId;
-use acurast_events::eip712::{RootStatement, digest, domain_separator, root_struct_hash};
+use acurast_events::eip712::{RootStatement, domain_separator, root_struct_hash};
 use acurast_events::ids::{assignment_id, dest_id, job_key, owner_key};
 use acurast_events::leaves::{AssignmentLeaf, JobNumber};
 use acurast_events::merkle::MerkleTree;
@@ -63,10 +63,10 @@ pub struct AttesterConfig {
     pub deadlines: BTreeSet<Millis>,
 }
 
-/// An attester with a key of this process.
+/// An attester of this process; its key is here or with a remote signer.
 pub struct LocalAttester {
     config: AttesterConfig,
-    key: LocalKey,
+    key: Signer,
     assignments: Arc<dyn AssignmentOracle>,
     escrows: Arc<dyn EscrowOracle>,
     memory: Arc<dyn SignedLeaves>,
@@ -147,12 +147,12 @@ impl LocalAttester {
     /// An attester that asks these oracles and remembers in `memory`.
     pub fn new(
         config: AttesterConfig,
-        key: LocalKey,
+        key: impl Into<Signer>,
         assignments: Arc<dyn AssignmentOracle>,
         escrows: Arc<dyn EscrowOracle>,
         memory: Arc<dyn SignedLeaves>,
     ) -> Self {
-        Self { config, key, assignments, escrows, memory, signing: tokio::sync::Mutex::new(()) }
+        Self { config, key: key.into(), assignments, escrows, memory, signing: tokio::sync::Mutex::new(()) }
     }
 
     /// The address that the contract has to know as an attester.
@@ -284,7 +284,7 @@ impl Attester for LocalAttester {
         }
         // From here on the leaves are durable; only now a signature comes into being.
         let domain = domain_separator(self.config.chain_id, &self.config.settlement);
-        let signature = self.key.sign_rsv(&digest(&domain, &root_struct_hash(statement)));
-        signature.map(Bytes).map_err(|error| AttesterError::Unavailable(error.to_string()))
+        let message = [&[0x19, 0x01], &domain[..], &root_struct_hash(statement)[..]].concat();
+        self.key.sign_rsv(&message).await.map(Bytes).map_err(|error| AttesterError::Unavailable(error.to_string()))
     }
 }

@@ -232,7 +232,7 @@ impl Endpoint {
 }
 
 /// The error with its causes: the outermost says only that sending failed.
-fn reason_of(error: &reqwest::Error) -> String {
+pub(crate) fn reason_of(error: &reqwest::Error) -> String {
     let mut reason = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -8,8 +8,8 @@ use crate::endpoint::RpcError;
 use crate::identify::IdentifyError;
 use crate::node::Header;
 use crate::outcomes::{self, Family};
-use crate::signer::LocalKey;
-use crate::transaction;
+use crate::signer::Signer;
+use crate::transaction::{self, Unsigned};
 use acurast_adapter_api::lane::EffectQuery;
 use acurast_adapter_api::{
     Call, Capabilities, Effect, FinalReport, FulfillItem, LaneAdapter, LaneError, LaneView, Observation, SendOutcome, SignedAttempt,
@@ -80,7 +80,7 @@ impl LaneConfig {
 pub struct EvmLane {
     pub(crate) chain: EvmChain,
     pub(crate) config: LaneConfig,
-    pub(crate) key: LocalKey,
+    pub(crate) key: Signer,
     lane: AccountId,
     capabilities: Capabilities,
     family: Family,
@@ -94,7 +94,8 @@ impl EvmLane {
     ///
     /// # Errors
     /// `Rpc` when the node can't be asked (ask again), `Refused` when anything differs from the configuration (stop).
-    pub async fn connect(config: LaneConfig, key: LocalKey) -> Result<Self, IdentifyError> {
+    pub async fn connect(config: LaneConfig, key: impl Into<Signer>) -> Result<Self, IdentifyError> {
+        let key = key.into();
         let refused = |reason: String| IdentifyError::Refused(reason);
         let chain = EvmChain::new(config.chain.clone()).map_err(|error| refused(error.to_string()))?;
         let lane = chain.chain().account(&key.address().to_string()).map_err(|error| refused(error.to_string()))?;
@@ -115,7 +116,7 @@ impl EvmLane {
             block_time: config.block_time,
             replacement_permille_min: REPLACEMENT_PERMILLE_MIN,
             noop_gas: Gas(NOOP_GAS),
-            remote_signer: false,
+            remote_signer: key.is_remote(),
             attesters_needed: quorum.needed,
             attesters: quorum.attesters,
         };
@@ -211,7 +212,9 @@ impl LaneAdapter for EvmLane {
 
     async fn sign(&self, slot: Slot, call: &Call, fee: &FeeBid) -> Result<SignedAttempt, LaneError> {
         let (to, calldata) = transaction::encode(call, &self.key.address(), self.chain.settlement());
-        transaction::sign(&self.key, self.chain.chain_id(), slot, &to, calldata, fee).map_err(|error| self.unknown(error))
+        let unsigned = Unsigned::new(self.chain.chain_id(), slot, &to, calldata, fee);
+        let signature = self.key.sign(&unsigned.message()).await.map_err(|error| error.of_lane(&self.lane))?;
+        Ok(unsigned.with_signature(signature))
     }
 
     async fn broadcast(&self, bytes: &Bytes) -> SendOutcome {

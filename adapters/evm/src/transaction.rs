@@ -4,11 +4,12 @@ use crate::contract::{address, fulfill_calldata, root_calldata};
 use crate::signer::{LocalKey, SignerError};
 use acurast_adapter_api::{Call, SignedAttempt};
 use acurast_events::bytes::{Bytes, EvmAddress, TxHash};
+use acurast_events::ids::keccak;
 use acurast_events::lanes::FeeBid;
 use acurast_events::units::Slot;
 use alloy::consensus::{SignableTransaction, TxEip1559};
 use alloy::eips::eip2718::Encodable2718;
-use alloy::primitives::{TxKind, U256};
+use alloy::primitives::{Signature, TxKind, U256};
 
 /// Bytes of a signed transaction beside its calldata, at most: type, list headers, eight numbers, callee, signature.
 const ENVELOPE_BYTES_MAX: usize = 256;
@@ -27,7 +28,39 @@ pub fn length_bound(calldata: &[u8]) -> u32 {
     u32::try_from(calldata.len().saturating_add(ENVELOPE_BYTES_MAX)).unwrap_or(u32::MAX)
 }
 
-/// Signs `calldata` to `to` at `slot`. The same arguments give the same bytes and hash, which is what recovery relies on.
+/// A transaction that only lacks its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsigned(TxEip1559);
+
+impl Unsigned {
+    /// `calldata` to `to` at `slot`, with the fees that it was told and nothing of value.
+    pub fn new(chain_id: u64, slot: Slot, to: &EvmAddress, calldata: Vec<u8>, fee: &FeeBid) -> Self {
+        Self(TxEip1559 {
+            chain_id,
+            nonce: slot.0,
+            gas_limit: fee.gas_limit.0,
+            max_fee_per_gas: fee.max_fee_per_gas.0,
+            max_priority_fee_per_gas: fee.max_priority_fee.0,
+            to: TxKind::Call(address(to)),
+            value: U256::ZERO,
+            access_list: Default::default(),
+            input: calldata.into(),
+        })
+    }
+
+    /// What is signed Keccak-256 of: 0x02 ‖ rlp of its fields (EIP-1559).
+    pub fn message(&self) -> Vec<u8> {
+        self.0.encoded_for_signing()
+    }
+
+    /// The transaction with a signature over [`Self::message`], which is not checked here.
+    pub fn with_signature(self, signature: Signature) -> SignedAttempt {
+        let signed = self.0.into_signed(signature);
+        SignedAttempt { tx: TxHash(signed.hash().0), bytes: Bytes(signed.encoded_2718()) }
+    }
+}
+
+/// Signs `calldata` to `to` at `slot` with a key of this process: the same arguments give the same bytes and hash.
 ///
 /// # Errors
 /// When the key does not sign.
@@ -39,20 +72,9 @@ pub fn sign(
     calldata: Vec<u8>,
     fee: &FeeBid,
 ) -> Result<SignedAttempt, SignerError> {
-    let transaction = TxEip1559 {
-        chain_id,
-        nonce: slot.0,
-        gas_limit: fee.gas_limit.0,
-        max_fee_per_gas: fee.max_fee_per_gas.0,
-        max_priority_fee_per_gas: fee.max_priority_fee.0,
-        to: TxKind::Call(address(to)),
-        value: U256::ZERO,
-        access_list: Default::default(),
-        input: calldata.into(),
-    };
-    let signature = key.sign(&transaction.signature_hash().0)?;
-    let signed = transaction.into_signed(signature);
-    Ok(SignedAttempt { tx: TxHash(signed.hash().0), bytes: Bytes(signed.encoded_2718()) })
+    let unsigned = Unsigned::new(chain_id, slot, to, calldata, fee);
+    let signature = key.sign_digest(&keccak(&[&unsigned.message()]))?;
+    Ok(unsigned.with_signature(signature))
 }
 
 #[cfg(test)]
@@ -61,7 +83,6 @@ mod tests {
     use super::*;
     use crate::rules::recover;
     use acurast_events::amount::Amount;
-    use acurast_events::ids::keccak;
     use acurast_events::units::Gas;
     use alloy::consensus::TxEnvelope;
     use alloy::eips::eip2718::Decodable2718;

@@ -4,7 +4,7 @@
 //! replace single values of the file; lists are set in the file.
 
 use acurast_adapter_acurast::NodeUrl;
-use acurast_adapter_evm::{EndpointUrl, Finality, KeyReference};
+use acurast_adapter_evm::{EndpointUrl, Finality, SecretReference};
 use acurast_events::bytes::{Bytes, EscrowId, Genesis};
 use acurast_events::caip::ChainId;
 use acurast_events::job_id::MultiOrigin;
@@ -139,10 +139,10 @@ pub struct SecretRef {
 
 impl SecretRef {
     /// The reference, once exactly one of the two is set.
-    pub fn reference(&self) -> Option<KeyReference> {
+    pub fn reference(&self) -> Option<SecretReference> {
         match (&self.file, &self.env) {
-            (Some(file), None) => Some(KeyReference::File(file.clone())),
-            (None, Some(name)) => Some(KeyReference::Env(name.clone())),
+            (Some(file), None) => Some(SecretReference::File(file.clone())),
+            (None, Some(name)) => Some(SecretReference::Env(name.clone())),
             _ => None,
         }
     }
