@@ -42,7 +42,8 @@ impl PartitionReader {
     /// Goes on after `frontier`, once the log was found to hold the record before it.
     ///
     /// # Errors
-    /// [`Halt::Shortened`] or [`Halt::Rewritten`] when the log isn't the one that `frontier` comes from.
+    /// [`Halt::Shortened`] or [`Halt::Rewritten`] when the log isn't the one that `frontier` comes from; a read error when it
+    /// can't be told, which may be tried again.
     pub async fn open(journal: Arc<dyn EventJournal>, at: TopicPartition, frontier: Frontier) -> Result<Self, FollowError> {
         let acceptance = Acceptance::resume(at, frontier);
         let at = acceptance.partition();
@@ -50,9 +51,14 @@ impl PartitionReader {
         if let Some(anchor) = frontier.anchor() {
             let one = ReadLimits { records_max: 1, bytes_max: 1 };
             let batch = journal.read(at, anchor, one).await?;
-            let found = batch.records.first().is_some_and(|raw| raw.offset == anchor && is_anchor(at, &frontier, raw));
-            if !found {
-                return Err(Halt::Rewritten { at: at.clone(), offset: anchor, applied: frontier.hash }.into());
+            match batch.records.first() {
+                Some(raw) if raw.offset == anchor && is_anchor(at, &frontier, raw) => {}
+                Some(_) => return Err(Halt::Rewritten { at: at.clone(), offset: anchor, applied: frontier.hash }.into()),
+                // The log reaches beyond the anchor, and a read that shows nothing of it says nothing about it.
+                None => {
+                    let reason = format!("no record was returned at offset {anchor}, though the log reaches beyond it");
+                    return Err(ReadError::Unavailable { at: at.clone(), reason }.into());
+                }
             }
         }
         Ok(Self { journal, acceptance, limits: ReadLimits::default() })

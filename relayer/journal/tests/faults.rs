@@ -258,3 +258,18 @@ async fn a_truncated_log_halts_its_readers_and_wakes_those_who_wait() {
     assert_eq!(reader.wait().await, Err(halt.clone()));
     assert_eq!(reader.next_batch().await, Err(halt));
 }
+
+#[tokio::test]
+async fn a_read_that_stalls_where_a_reader_resumes_is_no_rewritten_log() {
+    let mut run = Run::new(0, FaultRates::default()).await;
+    run.claim(0).await;
+    let writer = run.writers.get_mut(&0).unwrap();
+    let drafts = vec![draft(writer, 1), draft(writer, 2)];
+    let first = writer.append(drafts).await.unwrap()[0].frontier();
+    run.journal.set_rates(FaultRates { stalled: 1_000, ..FaultRates::default() });
+    let stalled = PartitionReader::open(run.log(), run.at.clone(), first).await;
+    assert!(matches!(stalled, Err(FollowError::Read(_))), "a stall was taken for a log that was written anew");
+    run.journal.set_rates(FaultRates::default());
+    let mut reader = PartitionReader::open(run.log(), run.at.clone(), first).await.unwrap();
+    assert_eq!(reader.next_batch().await.unwrap().records.len(), 1);
+}
