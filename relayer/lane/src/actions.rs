@@ -110,7 +110,8 @@ impl Lane {
                 let fits = |view: &LaneView| fee.max_fee_per_gas >= view.market.floor() && self.fee_fits(context, view, &reserved, bytes);
                 fee.gas_limit == request.fee.gas_limit && self.fresh_view(context.caps, context.now).is_some_and(fits)
             };
-            match self.reservation_of(&request).map(|reserved| &reserved.fee).filter(|fee| fits(fee)) {
+            // Also what the caps no longer allow, if just that is wanted: reserving it again would decide nothing.
+            match self.reservation_of(&request).map(|reserved| &reserved.fee).filter(|fee| **fee == request.fee || fits(fee)) {
                 Some(fee) => request.fee = fee.clone(),
                 None => return Ok(Action::Reserve(request)),
             }

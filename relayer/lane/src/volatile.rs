@@ -90,8 +90,10 @@ impl Volatile {
         if let Some(key) = answered_key(input) {
             self.pauses.remove(&key);
         }
+        // A failure of long ago counts no more, and what it was about may be over.
+        self.pauses.retain(|_, pause| pause.until.after(policy.backoff_max) > now);
         match input {
-            LaneInput::View(view) => self.note_view(view, now),
+            LaneInput::View(view) => self.note_view(policy, view, now),
             LaneInput::Simulated { call, result } => self.note_simulation(policy, caps, call, result, now),
             LaneInput::Sent { tx, outcome } => self.note_sent(tx, outcome, now),
             LaneInput::Observed { tx, observation } => self.note_observation(tx, observation, now),
@@ -120,9 +122,10 @@ impl Volatile {
         self.pauses.insert(key, pause);
     }
 
-    fn note_view(&mut self, view: &LaneView, now: Timestamp) {
-        // An endpoint that lags tells of an older chain: nothing is decided by it.
+    fn note_view(&mut self, policy: &LanePolicy, view: &LaneView, now: Timestamp) {
+        // An endpoint that lags tells of an older chain: nothing is decided by it, and it is not asked again at once.
         if self.view.as_ref().is_some_and(|(_, known)| view.finalized.number < known.finalized.number) {
+            self.pause(policy, ActionKey::View, now);
             return;
         }
         self.finalized.entry(view.finalized.number).or_insert_with(|| view.finalized.clone());

@@ -7,7 +7,7 @@ mod finality;
 mod roots;
 
 use crate::error::LaneCoreError;
-use crate::input::LaneInput;
+use crate::input::{ActionKey, LaneInput};
 use crate::lane::Lane;
 use crate::policy::LanePolicy;
 use acurast_adapter_api::Capabilities;
@@ -61,12 +61,18 @@ impl Lane {
             }
             LaneInput::Observed { tx, observation } => self.observed(tx, observation),
             LaneInput::Reported { tx, report } => self.reported(context, tx, report).inspect_err(|_| {
-                self.volatile.pause(policy, crate::input::ActionKey::Report(*tx), now);
+                self.volatile.pause(policy, ActionKey::Report(*tx), now);
             })?,
             LaneInput::EffectAnswer { of, effect } => self.effect_answered(context, of, effect),
             LaneInput::SlotOwner { slot, tx } => self.slot_owned(context, *slot, tx.as_ref()),
             LaneInput::Failed { .. } => Vec::new(),
         };
+        if events.is_empty()
+            && let Some(key) = undecided(input)
+        {
+            // The state would ask for the same again at once.
+            self.volatile.pause(policy, key, now);
+        }
         if !events.is_empty() && !self.state.head.opened {
             events.insert(0, self.state.head.identity.clone().into());
         }
@@ -85,5 +91,26 @@ impl Lane {
             events.extend(self.plan_root(context, view)?);
         }
         Ok(events)
+    }
+}
+
+/// The action whose answer, if it decides nothing, is not asked for again before a pause: what was signed and isn't wanted any
+/// more, a quorum that is none, a report or an effect of before the slot was final.
+fn undecided(input: &LaneInput) -> Option<ActionKey> {
+    match input {
+        LaneInput::Attested { batch, .. } => Some(ActionKey::Attest(*batch)),
+        LaneInput::Reserved(request) => Some(ActionKey::Reserve(request.slot)),
+        LaneInput::Signed { request, .. } => Some(ActionKey::Sign(request.slot)),
+        LaneInput::Reported { tx, .. } => Some(ActionKey::Report(*tx)),
+        LaneInput::EffectAnswer { of, .. } => Some(ActionKey::AskEffect(*of)),
+        LaneInput::Jobs(_)
+        | LaneInput::View(_)
+        | LaneInput::Simulated { .. }
+        | LaneInput::AttestRefused { .. }
+        | LaneInput::Sent { .. }
+        | LaneInput::Observed { .. }
+        | LaneInput::SlotOwner { .. }
+        | LaneInput::Failed { .. }
+        | LaneInput::Tick => None,
     }
 }
