@@ -7,16 +7,17 @@ mod receipts;
 
 use crate::assignments::GENESIS;
 use crate::journal::finish;
-use crate::owned::{Fold, Stop};
+use crate::owned::Stop;
 use crate::process::at;
 use crate::scenario::Outcome;
-use crate::store::{Rows, change, digest};
+use crate::store::{MemoryStore, Rows, change, digest};
 use crate::violation::Violation;
 use crate::world::World;
 use acurast_events::jobs::JobsEvent;
 use acurast_events::lanes::LanesEvent;
 use acurast_events::topics::{Topic, TopicPartition};
-use acurast_relayer_core::Partition;
+use acurast_events::wire::Message;
+use acurast_relayer_core::{Partition, Subject};
 use acurast_relayer_journal::{AcceptedRecord, EventJournal, Frontier, PartitionReader};
 use acurast_relayer_lane::Lane;
 use std::num::NonZeroU32;
@@ -25,43 +26,48 @@ use std::sync::Arc;
 /// Records whose answered inputs a fold may remember after an orderly stop.
 const ANSWERED_MAX: usize = 64;
 
+/// A partition as it was read again: accepted records with their events.
+pub(crate) type Told<E> = Vec<(AcceptedRecord, Vec<E>)>;
+
 /// The journal as it was read again.
 pub(crate) struct Journal {
-    /// Accepted records of the jobs partition.
-    pub(crate) jobs: Vec<AcceptedRecord>,
-    /// Their events.
-    pub(crate) job_events: Vec<JobsEvent>,
-    /// Accepted records of the lane's.
-    pub(crate) lanes: Vec<AcceptedRecord>,
-    /// Their events.
-    pub(crate) lane_events: Vec<LanesEvent>,
+    /// The jobs partition.
+    pub(crate) jobs: Told<JobsEvent>,
+    /// The lane's.
+    pub(crate) lanes: Told<LanesEvent>,
+}
+
+impl Journal {
+    /// All events of the jobs partition, in order.
+    pub(crate) fn job_events(&self) -> impl Iterator<Item = &JobsEvent> {
+        self.jobs.iter().flat_map(|(_, events)| events)
+    }
+
+    /// All events of the lane, in order.
+    pub(crate) fn lane_events(&self) -> impl Iterator<Item = &LanesEvent> {
+        self.lanes.iter().flat_map(|(_, events)| events)
+    }
 }
 
 /// All accepted records of a partition, from the start.
-fn read(world: &World, at: &TopicPartition) -> Result<Vec<AcceptedRecord>, Stop> {
+fn read<E: Message>(world: &World, at: &TopicPartition) -> Result<Told<E>, Stop> {
     let journal: Arc<dyn EventJournal> = world.log.clone();
     let mut reader = finish(PartitionReader::open(journal, at.clone(), Frontier::START))??;
-    let mut records = Vec::new();
+    let mut told = Vec::new();
     loop {
         let batch = finish(reader.next_batch())??;
-        records.extend(batch.records);
+        for record in batch.records {
+            let events = record.record.decode_events::<E>().map_err(|error| Stop::Defect(error.to_string()))?;
+            told.push((record, events));
+        }
         if batch.caught_up {
-            return Ok(records);
+            return Ok(told);
         }
     }
 }
 
-fn journal(world: &World) -> Result<Journal, Stop> {
-    let decode = |error: acurast_events::wire::WireError| Stop::Defect(error.to_string());
-    let (jobs, lanes) = (read(world, &at(Topic::Jobs))?, read(world, &at(Topic::Lanes))?);
-    let (mut job_events, mut lane_events) = (Vec::new(), Vec::new());
-    for record in &jobs {
-        job_events.extend(record.record.decode_events::<JobsEvent>().map_err(decode)?);
-    }
-    for record in &lanes {
-        lane_events.extend(record.record.decode_events::<LanesEvent>().map_err(decode)?);
-    }
-    Ok(Journal { jobs, job_events, lanes, lane_events })
+pub(crate) fn journal(world: &World) -> Result<Journal, Stop> {
+    Ok(Journal { jobs: read(world, &at(Topic::Jobs))?, lanes: read(world, &at(Topic::Lanes))? })
 }
 
 /// Checks a world that came to its end and was stopped in order.
@@ -73,6 +79,7 @@ pub fn check(world: &mut World) {
             return;
         }
     };
+    world.events = (journal.job_events().count() + journal.lane_events().count()) as u64;
     let mut found = Vec::new();
     effects::check(world, &journal, &mut found);
     books::check(world, &journal, &mut found);
@@ -87,30 +94,10 @@ fn replay(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
         found.push(Violation::NotTerminal("no process runs".into()));
         return;
     };
-    let mut lane = Lane::new(world.settings.identity.clone());
-    let mut partition = Partition::new(0, NonZeroU32::MIN);
-    let folds: [(&mut dyn Fold, &[AcceptedRecord], &crate::store::MemoryStore); 2] = [
-        (&mut lane, &journal.lanes, &process.dispatch.owned.store),
-        (&mut partition, &journal.jobs, &process.settle.owned.store),
-    ];
-    for (fold, records, store) in folds {
-        let partition = store.partition().to_string();
-        match refold(fold, records) {
-            Ok(rows) => {
-                let (live, replayed) = (digest(store.rows()).to_string(), digest(&rows).to_string());
-                if live != replayed {
-                    found.push(Violation::Digest { partition: partition.clone(), live, replayed });
-                }
-            }
-            Err(reason) => found.push(Violation::Journal(format!("{partition} does not fold: {reason}"))),
-        }
-        if records.last().map(AcceptedRecord::frontier).is_some_and(|last| last != store.frontier()) {
-            found.push(Violation::Journal(format!("{partition}: the fold is not at the log's end")));
-        }
-        if store.answered_count() > ANSWERED_MAX {
-            found.push(Violation::Memory(format!("{partition}: {} answered inputs are remembered", store.answered_count())));
-        }
-    }
+    let lane = replayed_lane(world, journal);
+    fold_equals(&process.dispatch.owned.store, lane, journal.lanes.last().map(|(record, _)| record), found);
+    let jobs = replayed_jobs(journal);
+    fold_equals(&process.settle.owned.store, jobs, journal.jobs.last().map(|(record, _)| record), found);
     let status = process.dispatch.lane.status();
     if !world.foul && (!status.open_slots.is_empty() || status.fulfillments_open > 0 || status.roots_open > 0) {
         found.push(Violation::Memory(format!("the idle lane holds {status:?}")));
@@ -120,13 +107,47 @@ fn replay(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
     }
 }
 
-fn refold(fold: &mut dyn Fold, records: &[AcceptedRecord]) -> Result<Rows, String> {
-    let mut rows = Rows::new();
-    for record in records.iter().filter(|record| !record.record.subject.0.is_empty()) {
-        fold.fold(record)?;
+/// The rows of the lane, folded from its first record.
+fn replayed_lane(world: &World, journal: &Journal) -> Result<Rows, String> {
+    let mut lane = Lane::new(world.settings.identity.clone());
+    for (record, events) in journal.lanes.iter().filter(|(record, _)| !record.record.subject.0.is_empty()) {
+        lane.evolve(record.record.at, events).map_err(|error| error.to_string())?;
     }
-    change(&mut rows, fold.rows()?);
+    let mut rows = Rows::new();
+    change(&mut rows, lane.changes().map_err(|error| error.to_string())?);
     Ok(rows)
+}
+
+/// The rows of the jobs partition, folded from its first record.
+fn replayed_jobs(journal: &Journal) -> Result<Rows, String> {
+    let mut partition = Partition::new(0, NonZeroU32::MIN);
+    for (record, events) in journal.jobs.iter().filter(|(record, _)| !record.record.subject.0.is_empty()) {
+        let subject = Subject::from_bytes(&record.record.subject).map_err(|error| error.to_string())?;
+        partition.evolve(record.record.input.as_ref(), &subject, events).map_err(|error| error.to_string())?;
+    }
+    let mut rows = Rows::new();
+    change(&mut rows, partition.changes().map_err(|error| error.to_string())?);
+    Ok(rows)
+}
+
+/// The process's fold is the replay's, at the log's end, and remembers little beside.
+fn fold_equals(store: &MemoryStore, replayed: Result<Rows, String>, last: Option<&AcceptedRecord>, found: &mut Vec<Violation>) {
+    let partition = store.partition().to_string();
+    match replayed {
+        // Equal rows have one digest; of others it names both states.
+        Ok(rows) if rows == *store.rows() => {}
+        Ok(rows) => {
+            let (live, replayed) = (digest(store.rows()).to_string(), digest(&rows).to_string());
+            found.push(Violation::Digest { partition: partition.clone(), live, replayed });
+        }
+        Err(reason) => found.push(Violation::Journal(format!("{partition} does not fold: {reason}"))),
+    }
+    if last.map(AcceptedRecord::frontier).is_some_and(|last| last != store.frontier()) {
+        found.push(Violation::Journal(format!("{partition}: the fold is not at the log's end")));
+    }
+    if store.answered_count() > ANSWERED_MAX {
+        found.push(Violation::Memory(format!("{partition}: {} answered inputs are remembered", store.answered_count())));
+    }
 }
 
 /// What is still open, in words.
@@ -139,14 +160,13 @@ pub fn open(world: &mut World) -> String {
 
 /// What a run was like.
 pub fn figures(world: &World) -> Outcome {
-    let events = journal(world).map_or(0, |journal| journal.job_events.len() + journal.lane_events.len());
     Outcome {
         violations: Vec::new(),
         boundaries: world.env.boundaries.passed(),
         crashes: world.crashes,
         faults: world.env.met.total(),
         jobs: world.script.jobs.len() as u64,
-        events: events as u64,
+        events: world.events,
         delivered: world.env.chain.contract().deliveries.len() as u64,
         sent: world.env.chain.broadcasts,
         ended: world.ended,

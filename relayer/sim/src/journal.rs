@@ -51,7 +51,9 @@ impl EventJournal for ProcessJournal {
         self.log.topics().await
     }
 
-    async fn append(&self, at: &TopicPartition, records: Vec<NewRecord>) -> Result<Vec<Offset>, AppendError> {
+    async fn append(&self, at: &TopicPartition, mut records: Vec<NewRecord>) -> Result<Vec<Offset>, AppendError> {
+        // Attributes repeat the value for subscribers and decide nothing; to copy them at every read would be half the work.
+        records.iter_mut().for_each(|record| record.attributes.clear());
         // A crashed process learns nothing: what it is told here it never acts upon.
         let gone = || Err(AppendError::Uncertain { at: at.clone(), reason: "the process crashed".into() });
         if self.boundaries.pass(Boundary::Append) {

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 const EXECUTIONS_MAX: u64 = 2;
 /// Locked in an account that never runs dry.
 pub const PLENTY: u128 = 100_000_000_000 * GWEI;
-const INTERVAL: u64 = 12_000;
+const INTERVAL: u64 = 8_000;
 const DURATION: u64 = 4_000;
 
 /// A job as its consumer wants it.
@@ -111,7 +111,7 @@ impl Script {
             let scarce = random.chance(150);
             let amount = if scarce { u128::from(random.between(50_000, 400_000_000)) * GWEI } else { PLENTY };
             let max_fee = if random.chance(200) { random.between(15, 45) } else { 200 };
-            script.open(now + random.below(12_000), n, amount, u128::from(max_fee) * GWEI);
+            script.open(now + random.below(8_000), n, amount, u128::from(max_fee) * GWEI);
             if scarce {
                 script.top_up(now + random.between(15_000, 70_000), n, PLENTY);
             }
@@ -122,9 +122,9 @@ impl Script {
         }
         for n in 0..random.between(5, 6) {
             let slots = if random.chance(200) { 2 } else { 1 };
-            let acknowledged = now + random.between(1_000, 25_000);
+            let acknowledged = now + random.between(1_000, 18_000);
             // Some are acknowledged so late that their time is almost over.
-            let start = if random.chance(120) { now - random.between(60_000, 110_000) } else { acknowledged + random.between(0, 15_000) };
+            let start = if random.chance(120) { now - random.between(60_000, 110_000) } else { acknowledged + random.between(0, 10_000) };
             let first = 10 * n + 1;
             let job = job(u128::from(n) + 1, 1 + (n % u64::from(OWNERS)) as u8, slots, random.between(1, EXECUTIONS_MAX), start, first);
             script.assign(acknowledged, &job);

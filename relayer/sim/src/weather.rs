@@ -9,7 +9,7 @@ use acurast_relayer_journal::FaultRates;
 use std::collections::BTreeMap;
 
 /// Ticks in which things go wrong.
-pub const STORM_TICKS: u64 = 56;
+pub const STORM_TICKS: u64 = 44;
 /// Most faults of one plan.
 const GUSTS_MAX: u64 = 9;
 

@@ -77,6 +77,8 @@ pub struct World {
     pub process: Option<Process>,
     /// How often a process ended, for whatever reason.
     pub ended: u64,
+    /// Events in the jobs and lanes partitions, once they were counted.
+    pub events: u64,
     /// How often it crashed where it was told to.
     pub crashes: u64,
     /// The lane's key was used by somebody else, or finality broke: an operator has to act.
@@ -220,6 +222,7 @@ impl World {
             log,
             process: None,
             ended: 0,
+            events: 0,
             crashes: 0,
             foul: false,
             machine: 0,

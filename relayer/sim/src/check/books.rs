@@ -25,7 +25,7 @@ type Books = BTreeMap<(Book, LedgerAccountKind, Option<EscrowId>), Sides>;
 
 pub(super) fn check(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
     let mut books = Books::new();
-    for event in &journal.job_events {
+    for event in journal.job_events() {
         match event {
             JobsEvent::Posted(posted) => {
                 for entry in &posted.entries {

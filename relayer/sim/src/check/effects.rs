@@ -49,7 +49,7 @@ fn endings(journal: &Journal, found: &mut Vec<Violation>) -> BTreeMap<Settlement
             found.push(Violation::EndedTwice(format!("settlement {id}")));
         }
     };
-    for event in &journal.lane_events {
+    for event in journal.lane_events() {
         match event {
             LanesEvent::SlotFinal(slot) => {
                 for item in &slot.items {
@@ -72,14 +72,14 @@ fn endings(journal: &Journal, found: &mut Vec<Violation>) -> BTreeMap<Settlement
 fn intents(world: &World, journal: &Journal, endings: &BTreeMap<SettlementId, &'static str>, found: &mut Vec<Violation>) {
     let delivered = world.env.chain.deliveries();
     let mut finals = BTreeSet::new();
-    for event in &journal.job_events {
+    for event in journal.job_events() {
         if let JobsEvent::SettlementFinal(event) = event
             && !finals.insert(event.settlement_id)
         {
             found.push(Violation::EndedTwice(format!("settlement {} of settle", event.settlement_id)));
         }
     }
-    for event in &journal.job_events {
+    for event in journal.job_events() {
         let (id, output) = match event {
             JobsEvent::LeafPlanned(intent) => (intent.settlement_id, false),
             JobsEvent::FulfillmentPlanned(intent) => (intent.settlement_id, true),
@@ -110,8 +110,7 @@ fn intents(world: &World, journal: &Journal, endings: &BTreeMap<SettlementId, &'
 /// Every slot that the chain took ended once, and none besides.
 fn slots(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
     let finals: Vec<u64> = journal
-        .lane_events
-        .iter()
+        .lane_events()
         .filter_map(|event| if let LanesEvent::SlotFinal(slot) = event { Some(slot.slot.0) } else { None })
         .collect();
     let distinct: BTreeSet<u64> = finals.iter().copied().collect();
@@ -121,8 +120,7 @@ fn slots(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
         found.push(Violation::Slots { journal: format!("{finals:?}"), chain });
     }
     let cost: u128 = journal
-        .lane_events
-        .iter()
+        .lane_events()
         .filter_map(|event| match event {
             LanesEvent::SlotFinal(slot) if slot.outcome != SlotOutcome::Foreign => Some(slot.cost.0),
             _ => None,
@@ -138,7 +136,7 @@ fn slots(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
 fn bids(journal: &Journal, found: &mut Vec<Violation>) {
     let policy = lane_policy().fee;
     let mut caps: BTreeMap<SettlementId, (u128, u128)> = BTreeMap::new();
-    for event in &journal.lane_events {
+    for event in journal.lane_events() {
         match event {
             LanesEvent::FulfillmentAccepted(accepted) => {
                 let intent = &accepted.intent;

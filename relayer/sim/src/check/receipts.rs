@@ -8,7 +8,6 @@ use crate::violation::Violation;
 use crate::world::World;
 use acurast_events::bytes::{AssignmentId, EventId};
 use acurast_events::derived::ReceiptsEvent;
-use acurast_events::jobs::JobsEvent;
 use acurast_events::topics::Topic;
 use acurast_events::units::{Execution, Offset};
 use acurast_events::wire::Message;
@@ -20,9 +19,9 @@ pub(super) fn check(world: &World, journal: &Journal, found: &mut Vec<Violation>
     let published = published(world, found);
     let mut derived = BTreeSet::new();
     let topic = at(Topic::Receipts);
-    for record in &journal.jobs {
-        let Ok(events) = record.record.decode_events::<JobsEvent>() else { continue };
-        for message in derive(&at(Topic::Jobs), &JOBS_GENESIS, &record.hash, &record.record, &events) {
+    let jobs = at(Topic::Jobs);
+    for (record, events) in &journal.jobs {
+        for message in derive(&jobs, &JOBS_GENESIS, &record.hash, &record.record, events) {
             let (to, value) = place(message);
             if to == topic {
                 derived.insert(value);
