@@ -24,6 +24,7 @@ use acurast_events::bytes::RecordHash;
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why this writer writes nothing more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,13 +77,15 @@ pub struct PartitionWriter {
     reader: PartitionReader,
     owner: Owner,
     clock: Arc<dyn Clock>,
+    /// How far stamps are ahead of the monotonic clock, ms; never less than before.
+    ahead: AtomicU64,
     lease: Lease,
     lost: Option<Lost>,
 }
 
 impl PartitionWriter {
     pub(crate) fn new(reader: PartitionReader, owner: Owner, options: ClaimOptions) -> Self {
-        Self { reader, owner, clock: options.clock, lease: Lease::new(options.lease), lost: None }
+        Self { reader, owner, clock: options.clock, ahead: AtomicU64::new(0), lease: Lease::new(options.lease), lost: None }
     }
 
     /// Appends `drafts` as consecutive records and returns them as they were read back, to be applied now. One sync per
@@ -152,8 +155,16 @@ impl PartitionWriter {
     }
 
     /// The stamp of the input that is being decided: max(last `at` of the partition, local clock), ms since the Unix epoch.
+    ///
+    /// Never before an earlier one, and never standing still: a wall clock that jumps ahead and back, or a predecessor's that
+    /// was ahead, would otherwise stop every age and every pause until it is caught up with. From the highest moment that was
+    /// seen stamps go on at the pace of the monotonic clock.
     pub fn stamp(&self) -> Timestamp {
-        self.clock.now().max(self.frontier().at)
+        let monotonic = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+        let local = self.clock.now().max(self.frontier().at);
+        let ahead = local.0.saturating_sub(monotonic);
+        let highest = self.ahead.fetch_max(ahead, Ordering::Relaxed).max(ahead);
+        local.max(Timestamp(monotonic.saturating_add(highest)))
     }
 
     /// The claim that this writer writes under.
