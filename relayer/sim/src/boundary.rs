@@ -5,7 +5,7 @@
 //! broadcast: │Send│ ─ at the node ─ │Sent│ ─ answer
 //! ```
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// Where a process can crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +30,27 @@ pub struct Boundaries {
     passed: AtomicU64,
     crash_at: AtomicU64,
     crashed: AtomicBool,
+    /// The kind of which the next one is the last moment, or [`NONE`].
+    next: AtomicU8,
 }
+
+/// No kind: above all of them.
+const NONE: u8 = u8::MAX;
 
 impl Boundaries {
     /// Crashes at this boundary, counted from 0, or never.
     pub fn new(crash_at: Option<u64>) -> Self {
-        Self { passed: AtomicU64::new(0), crash_at: AtomicU64::new(crash_at.unwrap_or(NEVER)), crashed: AtomicBool::new(false) }
+        Self { passed: AtomicU64::new(0), crash_at: AtomicU64::new(crash_at.unwrap_or(NEVER)), crashed: AtomicBool::new(false), next: AtomicU8::new(NONE) }
     }
 
     /// Passes one; true: the process is gone, and does nothing more.
-    pub fn pass(&self, _at: Boundary) -> bool {
+    pub fn pass(&self, at: Boundary) -> bool {
         let here = self.passed.fetch_add(1, Ordering::Relaxed);
-        let crash = here == self.crash_at.load(Ordering::Relaxed);
+        let asked = self.next.load(Ordering::Relaxed) == at as u8;
+        let crash = asked || here == self.crash_at.load(Ordering::Relaxed);
+        if asked {
+            self.next.store(NONE, Ordering::Relaxed);
+        }
         if crash {
             self.crashed.store(true, Ordering::Relaxed);
         }
@@ -53,9 +62,9 @@ impl Boundaries {
         self.passed.load(Ordering::Relaxed)
     }
 
-    /// The process that runs crashes at the boundary after `more` others.
-    pub fn crash_after(&self, more: u64) {
-        self.crash_at.store(self.passed() + more, Ordering::Relaxed);
+    /// The process that runs crashes at the next boundary of this kind.
+    pub fn crash_at_next(&self, kind: Boundary) {
+        self.next.store(kind as u8, Ordering::Relaxed);
     }
 
     /// Whether the process that runs is gone.

@@ -8,22 +8,25 @@ use std::time::Duration;
 
 /// What time it is in a world, in milliseconds since the Unix epoch.
 #[derive(Debug)]
-pub struct WorldClock(AtomicU64);
+pub struct WorldClock {
+    begin: u64,
+    now: AtomicU64,
+}
 
 impl WorldClock {
     /// A clock that stands at `start`.
     pub fn new(start: u64) -> Self {
-        Self(AtomicU64::new(start))
+        Self { begin: start, now: AtomicU64::new(start) }
     }
 
     /// The time.
     pub fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.now.load(Ordering::Relaxed)
     }
 
     /// Moves on to `to`; never back.
     pub fn move_to(&self, to: u64) {
-        self.0.fetch_max(to, Ordering::Relaxed);
+        self.now.fetch_max(to, Ordering::Relaxed);
     }
 }
 
@@ -52,6 +55,6 @@ impl Clock for MachineClock {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.world.now())
+        Duration::from_millis(self.world.now().saturating_sub(self.world.begin))
     }
 }

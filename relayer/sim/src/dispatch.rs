@@ -366,7 +366,11 @@ impl Dispatch {
             Action::Broadcast { tx, bytes } => LaneInput::Sent { tx: *tx, outcome: self.send(bytes, env)? },
             Action::Observe(tx) => {
                 let node = env.node();
-                LaneInput::Observed { tx: *tx, observation: env.chain.observe(tx, node) }
+                let observation = env.chain.observe(tx, node);
+                if observation == Observation::NotFound {
+                    env.not_found.insert(*tx);
+                }
+                LaneInput::Observed { tx: *tx, observation }
             }
             Action::Report { tx, .. } => match env.chain.report(tx) {
                 Some(mut report) => {

@@ -8,12 +8,12 @@ use crate::journal::finish;
 use crate::mutant::Mutant;
 use crate::random::Random;
 use crate::violation::Violation;
-use acurast_events::bytes::Bytes;
+use acurast_events::bytes::{Bytes, TxHash};
 use acurast_events::lanes::{AttemptPrepared, LanesEvent};
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::Slot;
 use acurast_relayer_journal::{EventJournal, Frontier, PartitionReader, SimulatedJournal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What nodes, signer and attesters do wrong now. Chances in thousandths of calls.
@@ -119,6 +119,8 @@ pub struct Env {
     pub mutant: Option<Mutant>,
     /// The highest slot that a pool ever had; only a bug knows it.
     pub highest: Slot,
+    /// Transactions of which some node said that it doesn't know them.
+    pub not_found: BTreeSet<TxHash>,
     /// What was seen to be wrong on the way.
     pub violations: Vec<Violation>,
     /// Faults met.

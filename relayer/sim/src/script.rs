@@ -89,11 +89,11 @@ impl Script {
     }
 
     /// `jobs` jobs of `executions` executions and one processor each that start at `start`, acknowledged at `now`, with money
-    /// for all; no outputs yet.
-    pub fn plain(jobs: u8, executions: u64, now: u64, start: u64, deadline: u64) -> Self {
+    /// for all, at `max_fee` wei per gas at most; no outputs yet.
+    pub fn plain(jobs: u8, executions: u64, now: u64, start: u64, deadline: u64, max_fee: u128) -> Self {
         let mut script = Self { deadline, ..Self::default() };
         for n in 1..=OWNERS {
-            script.open(now, n, PLENTY, 200 * GWEI);
+            script.open(now, n, PLENTY, max_fee);
         }
         for n in 0..jobs {
             let job = job(u128::from(n) + 1, 1 + n % OWNERS, 1, executions, start, u64::from(n) + 1);
@@ -120,7 +120,7 @@ impl Script {
                 script.close(at, n, at + random.between(20_000, 200_000));
             }
         }
-        for n in 0..random.between(5, 6) {
+        for n in 0..if random.chance(150) { 6 } else { 5 } {
             let slots = if random.chance(200) { 2 } else { 1 };
             let acknowledged = now + random.between(1_000, 18_000);
             // Some are acknowledged so late that their time is almost over.

@@ -20,6 +20,9 @@ pub enum Violation {
         /// Its slot.
         slot: Slot,
     },
+    /// A transaction was given up for lost, and no node ever said that it is missing (R4).
+    #[error("transaction {0} was given up, and no node ever said that it doesn't know it")]
+    GivenUp(TxHash),
     /// Bytes left although the sender knew of a block past their item's time (PROTOCOL §5).
     #[error("settlement {0} was sent after its notAfter")]
     SentLate(SettlementId),

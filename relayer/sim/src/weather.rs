@@ -30,6 +30,8 @@ pub enum Gust {
     PoolSlots(usize),
     /// The pool refuses what comes before its turn.
     RefuseGaps(bool),
+    /// The node recognises what is mined when it is sent again.
+    KnowsMined,
     /// The pool forgets what it takes.
     Forgetful(bool),
     /// Replacements must offer this many thousandths.
@@ -98,6 +100,7 @@ fn gust(random: &mut Random, item: SettlementId) -> (Gust, Option<Gust>) {
         7 => (Gust::Priority(gwei(random, 2, 4)), Some(Gust::Priority(0))),
         8 => (Gust::PoolMinimum(gwei(random, 15, 40)), Some(Gust::PoolMinimum(0))),
         9 => (Gust::PoolSlots(1), Some(Gust::PoolSlots(16))),
+        10 if random.chance(500) => (Gust::KnowsMined, None),
         10 => (Gust::RefuseGaps(true), Some(Gust::RefuseGaps(false))),
         11 => (Gust::Forgetful(true), Some(Gust::Forgetful(false))),
         12 => (Gust::Replacement(1_125 + u128::from(random.below(300))), Some(Gust::Replacement(1_125))),
@@ -153,6 +156,7 @@ pub fn blow(world: &mut World, gust: &Gust) {
         Gust::PoolMinimum(wei) => chain.customs.pool_min_fee = *wei,
         Gust::PoolSlots(count) => chain.customs.pool_slots_max = *count,
         Gust::RefuseGaps(refuse) => chain.customs.refuse_gaps = *refuse,
+        Gust::KnowsMined => chain.customs.knows_mined = true,
         Gust::Forgetful(forgets) => chain.customs.forgetful = *forgets,
         Gust::Replacement(permille) => chain.customs.replacement_permille = *permille,
         Gust::LostAnswers(count) => chain.lose_answers = *count,

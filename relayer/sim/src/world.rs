@@ -8,6 +8,7 @@
 
 use crate::assignments::{self, Assignments, GENESIS, acurast};
 use crate::boundary::Boundaries;
+use crate::check;
 use crate::chain::{Chain, GWEI, Node, chain_id, contract::NOOP_GAS};
 use crate::clock::{MachineClock, WorldClock};
 use crate::env::{Auditor, Env, Met, Trouble};
@@ -23,7 +24,8 @@ use acurast_adapter_api::Capabilities;
 use acurast_events::amount::Amount;
 use acurast_events::bytes::BlockHash;
 use acurast_events::ids::{fulfillment_settlement_id, sha256};
-use acurast_events::jobs::BlockRef;
+use acurast_events::jobs::{BlockRef, JobsEvent};
+use acurast_events::lanes::LanesEvent;
 use acurast_events::outputs::{Output, OutputSubmitted};
 use acurast_events::source::SourceEvent;
 use acurast_events::topics::{DEFAULT_PREFIX, Topic};
@@ -31,6 +33,7 @@ use acurast_events::units::{BlockNumber, Execution, Gas, Millis, Timestamp};
 use acurast_events::wire::Message;
 use acurast_relayer_journal::{EventJournal, FaultRates, NewRecord, SimulatedJournal};
 use acurast_relayer_lane::{FeePolicy, LanePolicy};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -166,7 +169,7 @@ impl World {
     /// # Errors
     /// When it can't even begin: a defect of the simulator.
     pub fn plain(making: Making, jobs: u8, executions: u64) -> Result<Self, Stop> {
-        let script = Script::plain(jobs, executions, BEGIN, BEGIN + 10_000, 600_000);
+        let script = Script::plain(jobs, executions, BEGIN, BEGIN + 10_000, 600_000, 200 * GWEI);
         Self::new(making, script, Assignments::default())
     }
 
@@ -206,6 +209,7 @@ impl World {
             auditor: Auditor::new(log.clone(), at(Topic::Lanes)),
             mutant,
             highest: acurast_events::units::Slot(0),
+            not_found: BTreeSet::new(),
             violations: Vec::new(),
             met: Met::default(),
             trace,
@@ -564,6 +568,16 @@ impl World {
                 Err(stop)
             }
         }
+    }
+
+    /// All events of the lane, read from the journal.
+    pub fn lane_events(&self) -> Vec<LanesEvent> {
+        check::journal(self).map(|journal| journal.lane_events().cloned().collect()).unwrap_or_default()
+    }
+
+    /// All events of the jobs partition, read from the journal.
+    pub fn job_events(&self) -> Vec<JobsEvent> {
+        check::journal(self).map(|journal| journal.job_events().cloned().collect()).unwrap_or_default()
     }
 
     /// Which node answers beside the honest one.

@@ -85,6 +85,8 @@ pub struct Customs {
     pub pool_slots_max: usize,
     /// The pool refuses a slot when one before it is missing.
     pub refuse_gaps: bool,
+    /// A node knows a mined transaction when it is sent again; most only say that its slot is used.
+    pub knows_mined: bool,
     /// The pool forgets at once what it takes.
     pub forgetful: bool,
     /// Most gas of a block.
@@ -103,6 +105,7 @@ impl Default for Customs {
             replacement_permille: 1_125,
             pool_slots_max: 16,
             refuse_gaps: false,
+            knows_mined: false,
             forgetful: false,
             block_gas_max: 30_000_000,
             stalled: false,

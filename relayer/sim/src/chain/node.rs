@@ -117,7 +117,7 @@ impl Chain {
         }
         let contract = self.contract();
         if tx.slot.0 < contract.next_slot {
-            return if self.places.contains_key(&tx.hash) { SendOutcome::AlreadyKnown } else { SendOutcome::SlotTooLow };
+            return if customs.knows_mined && self.places.contains_key(&tx.hash) { SendOutcome::AlreadyKnown } else { SendOutcome::SlotTooLow };
         }
         if customs.refuse_gaps && tx.slot > self.pending_slot() {
             return SendOutcome::SlotTooHigh;

@@ -6,7 +6,7 @@ use crate::violation::Violation;
 use crate::world::{World, lane_policy};
 use acurast_events::bytes::SettlementId;
 use acurast_events::jobs::JobsEvent;
-use acurast_events::lanes::{ItemOutcome, LanesEvent, Purpose, SlotOutcome};
+use acurast_events::lanes::{AttemptEnd, AttemptEnded, ItemOutcome, LanesEvent, Purpose, SlotOutcome};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
@@ -15,6 +15,18 @@ pub(super) fn check(world: &World, journal: &Journal, found: &mut Vec<Violation>
     intents(world, journal, &endings, found);
     slots(world, journal, found);
     bids(journal, found);
+    given_up(world, journal, found);
+}
+
+/// Only what a node said is missing is given up: no answer is not *not found*.
+fn given_up(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
+    for event in journal.lane_events() {
+        if let LanesEvent::AttemptEnded(AttemptEnded { tx, end: AttemptEnd::Evicted | AttemptEnd::Expired, .. }) = event
+            && !world.env.not_found.contains(tx)
+        {
+            found.push(Violation::GivenUp(*tx));
+        }
+    }
 }
 
 fn deliveries(world: &World, found: &mut Vec<Violation>) {

@@ -1,0 +1,36 @@
+//! Random worlds: every crash point of some seeds, the same run twice, and bugs that must be noticed.
+
+use acurast_relayer_sim::campaign::{Campaign, catch};
+use acurast_relayer_sim::mutant::Mutant;
+use acurast_relayer_sim::scenario::{Scenario, run};
+use std::time::Duration;
+
+/// Seeds within which a bug has to be noticed.
+const MUTANT_SEEDS: u64 = 200;
+
+#[test]
+fn a_crash_at_any_boundary_of_any_seed_loses_and_doubles_nothing() {
+    let campaign = Campaign { seed: 1, scenarios: 1_500, time: Duration::ZERO, workers: 2 };
+    let tally = campaign.run(&|_| {});
+    assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
+    assert!(tally.scenarios >= 1_500 && tally.delivered > 5 * tally.scenarios && tally.faults > tally.scenarios, "{tally:?}");
+}
+
+#[test]
+fn a_seed_gives_the_same_run_every_time() {
+    for seed in 100..110 {
+        for crash in [None, Some(77)] {
+            let once = run(Scenario { seed, crash }, None, false);
+            let again = run(Scenario { seed, crash }, None, false);
+            assert_eq!(format!("{once:?}"), format!("{again:?}"));
+        }
+    }
+}
+
+#[test]
+fn every_deliberate_bug_is_noticed() {
+    for mutant in Mutant::ALL {
+        let caught = catch(mutant, 1, MUTANT_SEEDS);
+        assert!(caught.is_some(), "{mutant:?} was not noticed within {MUTANT_SEEDS} seeds");
+    }
+}
