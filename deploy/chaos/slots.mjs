@@ -1,30 +1,34 @@
 // Whether the nonces of a key are used up without a gap: what the journal says was signed for each of them, held against what was mined
 // and what still waits in the node's pool. Pure, but for what its caller reads.
 
-/** The fold of `lanes` records: what was prepared for each slot, and how it ended. */
+/** The fold of `lanes` records: per lane, what was prepared for each slot, and how it ended. */
 export class Slots {
-  /** hash of each prepared transaction → its slot. */
-  prepared = new Map();
-  /** slot → `{ tx, foreign }` of its end. */
-  ended = new Map();
+  /** account of a lane's key, in lower case → its slots: `prepared`, hash of a transaction → slot; `ended`, slot → `{ tx, foreign }`. */
+  lanes = new Map();
   events = {};
+  #byPartition = new Map();
 
-  /** Takes an accepted record as `readJournal` gives it. */
-  visit({ family, events }) {
+  /** Takes an accepted record as `readJournal` gives it. A partition is one lane's; its first event says whose. */
+  visit({ family, partition, events }) {
     if (family !== 'lanes') return;
-    for (const { event, ...of } of events) {
+    for (const { event, [event]: of } of events) {
       this.events[event] = (this.events[event] ?? 0) + 1;
-      if (event === 'attempt_prepared') this.prepared.set(of.attempt_prepared.tx, Number(of.attempt_prepared.slot ?? 0));
-      if (event === 'slot_final') {
-        const { slot, tx, outcome } = of.slot_final;
-        this.ended.set(Number(slot ?? 0), { tx, foreign: outcome === 'SLOT_OUTCOME_FOREIGN' });
-      }
+      if (event === 'lane_opened') this.#open(partition, of.lane);
+      const lane = this.#byPartition.get(partition);
+      if (event === 'attempt_prepared') lane.prepared.set(of.tx, Number(of.slot ?? 0));
+      if (event === 'slot_final') lane.ended.set(Number(of.slot ?? 0), { tx: of.tx, foreign: of.outcome === 'SLOT_OUTCOME_FOREIGN' });
     }
+  }
+
+  #open(partition, name) {
+    const lane = { prepared: new Map(), ended: new Map() };
+    this.#byPartition.set(partition, lane);
+    this.lanes.set(name.split(':').at(-1).toLowerCase(), lane);
   }
 }
 
 /**
- * Holds the slots against the chain. `mined`: `{ nonce, tx }` of every transaction of the key in a block, in any order; `pooled`: those
+ * Holds a lane's slots against the chain. `mined`: `{ nonce, tx }` of every transaction of the key in a block, in any order; `pooled`: those
  * that wait in the pool. A hole is a nonce that was signed for, or waits, or lies below one that does, and has no mined transaction; a
  * foreign transaction was mined and is in no journal; a slot is unfinished when the journal doesn't say which mined transaction ended it.
  */

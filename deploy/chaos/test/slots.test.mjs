@@ -7,12 +7,14 @@ const tx = (name) => `0x${name.repeat(64 / name.length)}`;
 const [A, B, C, X] = ['a', 'b', 'c', 'f'].map(tx);
 const prepared = (slot, hash) => ({ event: 'attempt_prepared', attempt_prepared: { ...(slot && { slot: String(slot) }), tx: hash } });
 const ended = (slot, hash, outcome = 'SLOT_OUTCOME_SUCCESS') => ({ event: 'slot_final', slot_final: { ...(slot && { slot: String(slot) }), tx: hash, outcome } });
-const fold = (...events) => {
+const opened = (account) => ({ event: 'lane_opened', lane_opened: { lane: `eip155:31337:${account}`, number: 1 } });
+const read = (...events) => {
   const slots = new Slots();
-  slots.visit({ family: 'lanes', events });
-  slots.visit({ family: 'jobs', events: [prepared(9, X)] });
+  slots.visit({ family: 'lanes', partition: 0, events: [opened('0xAb'), ...events] });
+  slots.visit({ family: 'jobs', partition: 0, events: [prepared(9, X)] });
   return slots;
 };
+const fold = (...events) => read(...events).lanes.get('0xab');
 const whole = fold(prepared(0, A), prepared(1, B), prepared(1, C), ended(0, A), ended(1, C));
 const mined = [{ nonce: 1, tx: C }, { nonce: 0, tx: A }];
 const judge = (slots, chain) => judgeSlots(slots, { mined, pooled: [], ...chain });
@@ -21,7 +23,15 @@ test('nonces that are all taken by transactions of the journal, each ended by it
   const { figures, failures } = judge(whole);
   assert.deepEqual(failures, []);
   assert.deepEqual(figures, { nonces: 2, holes: 0, stuck: 0, foreign: 0, unfinished: 0 });
-  assert.deepEqual(whole.events, { attempt_prepared: 3, slot_final: 2 });
+});
+
+test('lanes are told apart by their partition, and events are counted over all of them', () => {
+  const slots = read(prepared(0, A), ended(0, A));
+  slots.visit({ family: 'lanes', partition: 1, events: [opened('0xcd'), prepared(0, B)] });
+  assert.deepEqual([...slots.lanes.keys()], ['0xab', '0xcd']);
+  assert.equal(judgeSlots(slots.lanes.get('0xab'), { mined: [{ nonce: 0, tx: A }], pooled: [] }).figures.holes, 0);
+  assert.equal(judgeSlots(slots.lanes.get('0xcd'), { mined: [], pooled: [] }).figures.holes, 1);
+  assert.deepEqual(slots.events, { lane_opened: 2, attempt_prepared: 2, slot_final: 1 });
 });
 
 test('a nonce that was signed for and is not mined is a hole, whether it lies between others or above them', () => {
