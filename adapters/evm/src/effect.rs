@@ -27,9 +27,7 @@ impl EvmLane {
             EffectQuery::Fulfillment { leaf, execution, .. } => {
                 let (id, execution) = (leaf.assignment_id, *execution);
                 let bit = leaf.bit_of(execution).ok_or_else(|| self.refused(format!("leaf {id} doesn't cover execution {execution}")))?;
-                self.chain
-                    .agreed_final(what, |witness, pins| self.fulfillment_effect(witness, leaf, execution, bit, pins.finalized))
-                    .await
+                self.chain.agreed_final(what, |witness, pins| self.fulfillment_effect(witness, leaf, execution, bit, pins.finalized)).await
             }
         };
         found.map_err(|error| self.unknown(error))?.map_err(|reason| self.refused(reason))

@@ -2,6 +2,9 @@
 
 use crate::chain::EvmChain;
 use crate::contract::{Settlement, evm_address};
+use crate::endpoint::RpcError;
+use crate::node::Header;
+use crate::witness::Witness;
 use acurast_adapter_api::{EscrowHolder, EscrowOracle, OracleError};
 use acurast_events::bytes::{Bytes, EscrowId, OwnerKey};
 use alloy::primitives::{Address, B256};
@@ -21,16 +24,16 @@ impl EvmEscrowOracle {
     }
 }
 
+async fn holder(witness: &Witness, escrow: &EscrowId, finalized: Header) -> Result<Option<EscrowHolder>, RpcError> {
+    let account = witness.read(&Settlement::accountCall { escrowId: B256::from(escrow.0) }, Some(&finalized.hash)).await?;
+    Ok((account.opener != Address::ZERO)
+        .then(|| EscrowHolder { owner: OwnerKey(account.ownerKey.0), target: Bytes(evm_address(&account.target).0.to_vec()) }))
+}
+
 #[async_trait]
 impl EscrowOracle for EvmEscrowOracle {
     async fn escrow_holder(&self, escrow: &EscrowId) -> Result<Option<EscrowHolder>, OracleError> {
-        let read = async {
-            self.chain.check_chain_id().await?;
-            let finalized = self.chain.finalized().await?;
-            self.chain.read(&Settlement::accountCall { escrowId: B256::from(escrow.0) }, Some(&finalized.hash)).await
-        };
-        let account = read.await.map_err(|error| OracleError::Unavailable(error.to_string()))?;
-        Ok((account.opener != Address::ZERO)
-            .then(|| EscrowHolder { owner: OwnerKey(account.ownerKey.0), target: Bytes(evm_address(&account.target).0.to_vec()) }))
+        let found = self.chain.agreed_final("an escrow account", |witness, pins| holder(witness, escrow, pins.finalized)).await;
+        found.map_err(|error| OracleError::Unavailable(error.to_string()))
     }
 }

@@ -3,25 +3,26 @@
 //! Thin by design: each question is a few JSON-RPC calls in a file of its own, each judgement a pure function beside it.
 //! Nothing here chooses a slot or a fee, repeats a call, or sends what it was not told to send.
 
-use crate::chain::{ChainConfig, EvmChain};
-use crate::endpoint::RpcError;
-use crate::identify::IdentifyError;
-use crate::node::Header;
-use crate::outcomes::{self, Family};
+use crate::chain::EvmChain;
+use crate::combine;
+use crate::identify::{IdentifyError, KnownContract};
+use crate::outcomes;
+use crate::pool::gather;
 use crate::signer::Signer;
 use crate::transaction::{self, Unsigned};
+use crate::witness::Witness;
 use acurast_adapter_api::lane::EffectQuery;
 use acurast_adapter_api::{
     Call, Capabilities, Effect, FinalReport, FulfillItem, LaneAdapter, LaneError, LaneView, Observation, SendOutcome, SignedAttempt,
     Simulation,
 };
-use acurast_events::bytes::{BlockHash, Bytes, EvmAddress, TxHash};
-use acurast_events::caip::AccountId;
+use acurast_events::bytes::{Bytes, EvmAddress, TxHash};
+use acurast_events::caip::{AccountId, CaipError};
 use acurast_events::ids::keccak;
 use acurast_events::lanes::FeeBid;
-use acurast_events::units::{Batch, Gas, LaneNumber, Millis, Slot};
+use acurast_events::units::{Batch, Gas, LaneNumber, Slot};
 use async_trait::async_trait;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Gas of a transfer of nothing.
 pub(crate) const NOOP_GAS: u64 = 21_000;
@@ -35,8 +36,6 @@ const REPLACEMENT_PERMILLE_MIN: u32 = 1_125;
 /// What a lane is configured with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneConfig {
-    /// Chain and contract.
-    pub chain: ChainConfig,
     /// The lane number that the contract knows the key by.
     pub number: LaneNumber,
     /// How many slots may wait for inclusion at once.
@@ -45,8 +44,6 @@ pub struct LaneConfig {
     pub items_max: u32,
     /// Most gas of one transaction; the chain's own limits hold beside it.
     pub transaction_gas_max: Gas,
-    /// Usual time between blocks.
-    pub block_time: Millis,
     /// Gas limits are this many thousandths of the estimate: the state may change until the block.
     pub gas_margin_permille: u32,
     /// Events are searched this many blocks back at most.
@@ -58,15 +55,13 @@ pub struct LaneConfig {
 }
 
 impl LaneConfig {
-    /// The usual bounds for this chain and lane number.
-    pub fn new(chain: ChainConfig, number: LaneNumber) -> Self {
+    /// The usual bounds for this lane number.
+    pub fn new(number: LaneNumber) -> Self {
         Self {
-            chain,
             number,
             slots_in_flight_max: 4,
             items_max: 64,
             transaction_gas_max: Gas(TRANSACTION_GAS_MAX),
-            block_time: Millis(12_000),
             gas_margin_permille: 1_200,
             search_blocks_max: 20_000,
             slot_search_blocks_max: 1_000,
@@ -78,58 +73,57 @@ impl LaneConfig {
 /// A lane of an EVM chain.
 #[derive(Debug)]
 pub struct EvmLane {
-    pub(crate) chain: EvmChain,
+    pub(crate) chain: Arc<EvmChain>,
     pub(crate) config: LaneConfig,
     pub(crate) key: Signer,
     lane: AccountId,
     capabilities: Capabilities,
-    family: Family,
-    attesters: Vec<EvmAddress>,
-    /// The highest final block that this endpoint has named: finality doesn't go back.
-    last_final: Mutex<Option<(u64, BlockHash)>>,
+    known: KnownContract,
 }
 
 impl EvmLane {
-    /// Identifies chain, contract and role, and reads what the lane's limits depend on.
+    /// A lane of a contract that is known; nothing is asked. [`LaneAdapter::identify`] compares it with the chain, which
+    /// need not be reachable before.
     ///
     /// # Errors
-    /// `Rpc` when the node can't be asked (ask again), `Refused` when anything differs from the configuration (stop).
-    pub async fn connect(config: LaneConfig, key: impl Into<Signer>) -> Result<Self, IdentifyError> {
+    /// When the signer's address makes no account name.
+    pub fn new(chain: Arc<EvmChain>, config: LaneConfig, key: impl Into<Signer>, known: KnownContract) -> Result<Self, CaipError> {
         let key = key.into();
-        let refused = |reason: String| IdentifyError::Refused(reason);
-        let chain = EvmChain::new(config.chain.clone()).map_err(|error| refused(error.to_string()))?;
-        let lane = chain.chain().account(&key.address().to_string()).map_err(|error| refused(error.to_string()))?;
-        chain.identify_contract().await?;
-        chain.identify_lane(&key.address(), config.number).await?;
-        let (quorum, attesters) = chain.quorum().await?;
-        let family = Family::of(&chain.endpoint().client_version().await?);
-        if family == Family::Unknown {
-            tracing::warn!(endpoint = %chain.endpoint().url(), "no recorded answers of this client: what it refuses counts as indeterminate");
-        }
-        let block_gas = chain.head().await?.gas_limit.0;
+        let lane = chain.chain().account(&key.address().to_string())?;
         let capabilities = Capabilities {
             slots_in_flight_max: config.slots_in_flight_max,
-            transaction_gas_max: Gas(config.transaction_gas_max.0.min(TRANSACTION_GAS_MAX).min(block_gas)),
+            transaction_gas_max: Gas(config.transaction_gas_max.0.min(TRANSACTION_GAS_MAX).min(known.block_gas.0)),
             transaction_bytes_max: TRANSACTION_BYTES_MAX,
             items_max: config.items_max,
             attempt_ttl: None,
-            block_time: config.block_time,
+            block_time: chain.block_time(),
             replacement_permille_min: REPLACEMENT_PERMILLE_MIN,
             noop_gas: Gas(NOOP_GAS),
             remote_signer: key.is_remote(),
-            attesters_needed: quorum.needed,
-            attesters: quorum.attesters,
+            attesters_needed: known.needed,
+            attesters: known.count(),
         };
-        Ok(Self { chain, config, key, lane, capabilities, family, attesters, last_final: Mutex::new(None) })
+        Ok(Self { chain, config, key, lane, capabilities, known })
     }
 
-    /// The chain, for watching its endpoint's health.
-    pub fn chain(&self) -> &EvmChain {
+    /// A lane of a contract that is learned now, and whose role is checked.
+    ///
+    /// # Errors
+    /// `Rpc` when it can't be told (ask again), `Refused` when anything differs from the configuration (stop).
+    pub async fn connect(chain: Arc<EvmChain>, config: LaneConfig, key: impl Into<Signer>) -> Result<Self, IdentifyError> {
+        let known = chain.learn().await?;
+        let lane = Self::new(chain, config, key, known).map_err(|error| IdentifyError::Refused(error.to_string()))?;
+        lane.chain.identify_lane(&lane.signer(), lane.config.number).await?;
+        Ok(lane)
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &Arc<EvmChain> {
         &self.chain
     }
     /// The contract's attesters.
     pub fn attesters(&self) -> &[EvmAddress] {
-        &self.attesters
+        &self.known.attesters
     }
     /// The signer's address.
     pub fn signer(&self) -> EvmAddress {
@@ -144,39 +138,22 @@ impl EvmLane {
         LaneError::Refused { lane: self.lane.clone(), reason: reason.to_string() }
     }
 
-    /// Head and newest final block. The final one must not lie behind, or differ from, what was final when it was asked for;
-    /// questions run side by side, so what another one learned meanwhile is no measure.
-    pub(crate) async fn heads(&self) -> Result<(Header, Header), RpcError> {
-        const METHOD: &str = "eth_getBlockByNumber";
-        let before = *self.last_final();
-        let endpoint = self.chain.endpoint();
-        let (head, finalized) = self.chain.heads().await?;
-        let finalized = finalized.ok_or_else(|| self.chain.no_final_block())?;
-        let found = (finalized.number.0, finalized.hash);
-        match before {
-            Some((number, _)) if found.0 < number => {
-                return Err(endpoint.malformed(METHOD, format!("finality went back from block {number} to {}", found.0)));
+    /// Hands signed bytes to one endpoint, once.
+    async fn send(&self, witness: &Witness, bytes: &Bytes) -> SendOutcome {
+        const METHOD: &str = "eth_sendRawTransaction";
+        // Asked before: after a refusal it would be too late to ask whose words these are.
+        let family = match witness.family().await {
+            Ok(family) => family,
+            Err(error) => return SendOutcome::Indeterminate(format!("not sent: {error}")),
+        };
+        match witness.endpoint().send_raw(bytes).await {
+            Ok(tx) if tx.0 == keccak(&[&bytes.0]) => SendOutcome::Accepted,
+            Ok(tx) => {
+                let error = witness.endpoint().malformed(METHOD, format!("accepted {tx}, which is another transaction"));
+                SendOutcome::Indeterminate(error.to_string())
             }
-            Some((number, hash)) if found.0 == number && found.1 != hash => {
-                return Err(endpoint.malformed(METHOD, format!("finality violation at block {number}: {hash} was final, now {}", found.1)));
-            }
-            _ => {}
+            Err(error) => outcomes::read(family, &error),
         }
-        let mut last = self.last_final();
-        if last.is_none_or(|(number, _)| number <= found.0) {
-            *last = Some(found);
-        }
-        drop(last);
-        Ok((head, finalized))
-    }
-
-    fn last_final(&self) -> std::sync::MutexGuard<'_, Option<(u64, BlockHash)>> {
-        self.last_final.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The newest final block, checked.
-    pub(crate) async fn finalized(&self) -> Result<Header, RpcError> {
-        self.heads().await.map(|(_, finalized)| finalized)
     }
 }
 
@@ -198,16 +175,17 @@ impl LaneAdapter for EvmLane {
     }
 
     async fn identify(&self) -> Result<(), LaneError> {
-        self.chain.identify_contract().await.map_err(|error| judge(&self.lane, error))?;
+        let found = self.chain.learn().await.map_err(|error| judge(&self.lane, error))?;
+        self.known.check(&found).map_err(|reason| self.refused(reason))?;
         self.chain.identify_lane(&self.key.address(), self.config.number).await.map_err(|error| judge(&self.lane, error))
     }
 
     async fn view(&self) -> Result<LaneView, LaneError> {
-        self.read_view().await.map_err(|error| self.unknown(error))
+        self.agreed_view().await.map_err(|error| self.unknown(error))
     }
 
     async fn simulate(&self, call: &Call) -> Result<Simulation, LaneError> {
-        self.try_call(call).await
+        self.agreed_simulation(call).await.map_err(|error| self.unknown(error))
     }
 
     async fn sign(&self, slot: Slot, call: &Call, fee: &FeeBid) -> Result<SignedAttempt, LaneError> {
@@ -218,23 +196,18 @@ impl LaneAdapter for EvmLane {
     }
 
     async fn broadcast(&self, bytes: &Bytes) -> SendOutcome {
-        match self.chain.endpoint().send_raw(bytes).await {
-            Ok(tx) if tx.0 == keccak(&[&bytes.0]) => SendOutcome::Accepted,
-            Ok(tx) => {
-                let error =
-                    self.chain.endpoint().malformed("eth_sendRawTransaction", format!("accepted {tx}, which is another transaction"));
-                SendOutcome::Indeterminate(error.to_string())
-            }
-            Err(error) => outcomes::read(self.family, &error),
-        }
+        let asked = self.chain.listeners().into_iter().map(|witness| (witness, async move { Ok(self.send(witness, bytes).await) }));
+        let taken = |outcome: &SendOutcome| matches!(outcome, SendOutcome::Accepted | SendOutcome::AlreadyKnown);
+        let answers = gather(asked, |answers| answers.iter().any(|(_, outcome)| outcome.as_ref().is_ok_and(taken))).await;
+        combine::outcomes(&answers.into_iter().filter_map(|(_, outcome)| outcome.ok()).collect::<Vec<_>>())
     }
 
     async fn observe(&self, tx: &TxHash) -> Observation {
-        self.look_for(tx).await.unwrap_or_else(|error| Observation::Unknown(error.to_string()))
+        self.look_for(tx).await
     }
 
     async fn report(&self, tx: &TxHash, items: &[FulfillItem], root: Option<Batch>) -> Result<FinalReport, LaneError> {
-        self.read_report(tx, items, root).await
+        self.agreed_report(tx, items, root).await.map_err(|error| self.unknown(error))
     }
 
     async fn effect(&self, query: &EffectQuery) -> Result<Effect, LaneError> {
@@ -242,6 +215,6 @@ impl LaneAdapter for EvmLane {
     }
 
     async fn slot_owner(&self, slot: Slot) -> Result<Option<TxHash>, LaneError> {
-        self.find_slot_owner(slot).await
+        self.find_slot_owner(slot).await.map_err(|error| self.unknown(error))
     }
 }

@@ -126,3 +126,36 @@ impl Anvil {
         serde_json::from_value(receipt["contractAddress"].clone()).expect("an address")
     }
 }
+
+/// A way to a node that can be cut off: connections end when it is dropped, and no new ones are taken.
+pub struct Detour {
+    pub url: EndpointUrl,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Detour {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Detour {
+    /// To the node at this URL.
+    pub async fn start(upstream: &str) -> Self {
+        let upstream = upstream.strip_prefix("http://").expect("plain HTTP").trim_end_matches('/').to_owned();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("a URL");
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((mut near, _)) = listener.accept().await {
+                let upstream = upstream.clone();
+                connections.spawn(async move {
+                    let Ok(mut far) = tokio::net::TcpStream::connect(upstream).await else { return };
+                    // Ends with either side; what is lost is for the client to find out.
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+        Self { url, task }
+    }
+}

@@ -1,9 +1,10 @@
 //! A node that says what a test wants: sound answers unless a method is given another one. Plain HTTP on a loopback port.
 
 use acurast_adapter_evm::contract::{Settlement, address};
-use acurast_adapter_evm::{ChainConfig, EndpointLimits, Finality};
+use acurast_adapter_evm::{BreakerPolicy, ChainConfig, EndpointConfig, EndpointLimits, EndpointUrl, Finality};
 use acurast_events::bytes::{Bytes, EvmAddress};
 use acurast_events::eip712::domain_separator;
+use acurast_events::units::Millis;
 use alloy::primitives::{Address, B256};
 use alloy::sol_types::SolCall;
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ pub enum Reply {
     Body(String),
     /// This HTTP status with a page.
     Status(u16),
+    /// HTTP 429, to be left alone for so many seconds.
+    Throttled(u64),
     /// This body, said to be longer than it is; then the connection ends.
     CutOff(String),
     /// Nothing, ever.
@@ -40,8 +43,16 @@ pub enum Reply {
 
 pub struct FakeNode {
     pub port: u16,
-    replies: Arc<Mutex<BTreeMap<String, Reply>>>,
+    state: Arc<Mutex<State>>,
     task: JoinHandle<()>,
+}
+
+struct State {
+    replies: BTreeMap<String, Reply>,
+    calls: BTreeMap<String, u64>,
+    head: u64,
+    /// From this height on the blocks are others than those of other nodes.
+    fork: u64,
 }
 
 impl Drop for FakeNode {
@@ -52,11 +63,32 @@ impl Drop for FakeNode {
 
 /// A block that follows the previous one by its number.
 pub fn block(number: u64) -> Value {
-    let hash = |number: u64| format!("0x{number:064x}");
+    block_of(number, u64::MAX)
+}
+
+fn block_of(number: u64, fork: u64) -> Value {
+    let hash = |number: u64| format!("0x{}{number:062x}", if number > fork { "ff" } else { "00" });
     json!({
         "number": format!("{number:#x}"), "hash": hash(number + 1), "parentHash": hash(number), "timestamp": "0x64",
         "gasLimit": "0x1c9c380", "baseFeePerGas": "0x3b9aca00", "transactions": [],
     })
+}
+
+/// A breaker that never leaves a node alone.
+pub const PATIENT: BreakerPolicy =
+    BreakerPolicy { failures_max: u32::MAX, pause_min: Millis(0), pause_max: Millis(0), asked_pause_max: Millis(0) };
+
+/// The chain that these nodes serve; the flags say which are trusted.
+pub fn chain_of(nodes: &[(&FakeNode, bool)]) -> ChainConfig {
+    let endpoint = |(node, trusted): &(&FakeNode, bool)| EndpointConfig { url: node.url(), trusted: *trusted };
+    ChainConfig {
+        chain_id: CHAIN_ID,
+        settlement: CONTRACT,
+        endpoints: nodes.iter().map(endpoint).collect(),
+        limits: EndpointLimits { timeout: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX, breaker: PATIENT },
+        finality: Finality::Depth(5),
+        block_time: Millis(12_000),
+    }
 }
 
 fn contract_answer(params: &Value) -> Value {
@@ -79,14 +111,17 @@ fn contract_answer(params: &Value) -> Value {
     json!(Bytes(encoded))
 }
 
-fn sound(method: &str, params: &Value) -> Value {
+fn sound(method: &str, params: &Value, state: &State) -> Value {
     match method {
         "web3_clientVersion" => json!("anvil/v0"),
         "eth_chainId" => json!(format!("{CHAIN_ID:#x}")),
         "eth_getCode" => json!(if params[0] == json!(EvmAddress(address(&CONTRACT).into_array())) { "0x00" } else { "0x" }),
         "eth_getBlockByNumber" => match params[0].as_str() {
-            Some("latest") => block(20),
-            Some(number) => block(u64::from_str_radix(number.trim_start_matches("0x"), 16).unwrap_or(10)),
+            Some("latest") => block_of(state.head, state.fork),
+            Some(number) => match u64::from_str_radix(number.trim_start_matches("0x"), 16) {
+                Ok(number) if number > state.head => Value::Null,
+                number => block_of(number.unwrap_or(10), state.fork),
+            },
             None => Value::Null,
         },
         "eth_getTransactionCount" => json!("0x2"),
@@ -103,55 +138,84 @@ impl FakeNode {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let replies: Arc<Mutex<BTreeMap<String, Reply>>> = Arc::default();
-        let shared = replies.clone();
+        let state = State { replies: BTreeMap::new(), calls: BTreeMap::new(), head: 20, fork: u64::MAX };
+        let state = Arc::new(Mutex::new(state));
+        let shared = state.clone();
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 connections.spawn(serve(stream, shared.clone()));
             }
         });
-        Self { port, replies, task }
+        Self { port, state, task }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap()
     }
 
     /// From now on `method` is answered so.
     pub fn reply(&self, method: &str, reply: Reply) {
-        self.replies.lock().unwrap().insert(method.to_owned(), reply);
+        self.state().replies.insert(method.to_owned(), reply);
     }
 
     /// All answers are sound again.
     pub fn recover(&self) {
-        self.replies.lock().unwrap().clear();
+        self.state().replies.clear();
     }
 
+    /// The chain has grown up to here, as this node sees it.
+    pub fn set_head(&self, head: u64) {
+        self.state().head = head;
+    }
+
+    /// Blocks from this height on are others than those of other nodes.
+    pub fn fork_at(&self, height: u64) {
+        self.state().fork = height;
+    }
+
+    /// How often it was asked.
+    pub fn calls(&self, method: &str) -> u64 {
+        self.state().calls.get(method).copied().unwrap_or(0)
+    }
+
+    pub fn url(&self) -> EndpointUrl {
+        format!("http://user:hunter2@127.0.0.1:{}/hunter2?key=hunter2", self.port).parse().unwrap()
+    }
+
+    /// The chain with this node alone.
     pub fn chain(&self) -> ChainConfig {
-        ChainConfig {
-            chain_id: CHAIN_ID,
-            settlement: CONTRACT,
-            url: format!("http://user:hunter2@127.0.0.1:{}/hunter2?key=hunter2", self.port).parse().unwrap(),
-            limits: EndpointLimits { timeout: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX },
-            finality: Finality::Depth(5),
-        }
+        chain_of(&[(self, true)])
     }
 }
 
 /// Answers the requests of one connection until it ends.
-async fn serve(stream: TcpStream, replies: Arc<Mutex<BTreeMap<String, Reply>>>) {
+async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_request(&mut stream).await {
         let method = request["method"].as_str().unwrap().to_owned();
-        let given = replies.lock().unwrap().get(&method).cloned();
+        let given = {
+            let mut state = state.lock().unwrap();
+            *state.calls.entry(method.clone()).or_default() += 1;
+            let sound = Reply::Result(sound(&method, &request["params"], &state));
+            state.replies.get(&method).cloned().unwrap_or(sound)
+        };
+        let mut headers = String::new();
         let envelope = |field: &str, value: Value| json!({ "jsonrpc": "2.0", "id": request["id"], field: value }).to_string();
-        let (status, body, cut) = match given.unwrap_or_else(|| Reply::Result(sound(&method, &request["params"]))) {
+        let (status, body, cut) = match given {
             Reply::Result(value) => (200, envelope("result", value), false),
             Reply::Error(code, message) => (200, envelope("error", json!({ "code": code, "message": message })), false),
             Reply::Body(body) => (200, body, false),
             Reply::Status(status) => (status, "<html>oops</html>".into(), false),
+            Reply::Throttled(seconds) => {
+                headers = format!("retry-after: {seconds}\r\n");
+                (429, String::new(), false)
+            }
             Reply::CutOff(body) => (200, body, true),
             Reply::Silence => std::future::pending().await,
         };
         let length = body.len() + if cut { 100 } else { 0 };
-        let answer = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
+        let answer = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}");
         if stream.get_mut().write_all(answer.as_bytes()).await.is_err() || cut {
             return;
         }

@@ -3,11 +3,12 @@
 use crate::fake_node::{ANSWER_BYTES_MAX, FakeNode, LANE, Reply, block};
 use acurast_adapter_api::lane::EffectQuery;
 use acurast_adapter_api::{LaneAdapter, LaneError, Observation, SendOutcome, Source, SourceError};
-use acurast_adapter_evm::{EscrowWatch, EvmLane, Health, LaneConfig, LocalKey, WatchConfig};
+use acurast_adapter_evm::{EscrowWatch, EvmChain, EvmLane, Health, LaneConfig, LocalKey, WatchConfig};
 use acurast_events::bytes::{Bytes, EscrowId, EvmAddress, TxHash};
 use acurast_events::caip::ChainId;
 use acurast_events::units::{BlockNumber, LaneNumber, Slot};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 const TX: TxHash = TxHash([0xaa; 32]);
@@ -18,8 +19,13 @@ fn key() -> LocalKey {
 
 async fn lane() -> (FakeNode, EvmLane) {
     let node = FakeNode::start().await;
-    let lane = EvmLane::connect(LaneConfig::new(node.chain(), LaneNumber(LANE)), key()).await.unwrap();
+    let chain = Arc::new(EvmChain::new(node.chain()).unwrap());
+    let lane = EvmLane::connect(chain, LaneConfig::new(LaneNumber(LANE)), key()).await.unwrap();
     (node, lane)
+}
+
+fn health(lane: &EvmLane) -> Health {
+    lane.chain().witnesses()[0].endpoint().health()
 }
 
 fn assert_unknown<T: std::fmt::Debug>(case: &str, result: Result<T, LaneError>) {
@@ -39,7 +45,7 @@ fn receipt(change: impl FnOnce(&mut Value)) -> Reply {
 }
 
 /// Answers that make no sense for any method.
-fn garbage() -> Vec<(&'static str, Reply)> {
+pub fn garbage() -> Vec<(&'static str, Reply)> {
     vec![
         ("empty body", Reply::Body(String::new())),
         ("not JSON", Reply::Body("<html>hello</html>".into())),
@@ -55,7 +61,7 @@ fn garbage() -> Vec<(&'static str, Reply)> {
 }
 
 /// Failures that say nothing of the node's mind.
-fn failures() -> Vec<(&'static str, Reply)> {
+pub fn failures() -> Vec<(&'static str, Reply)> {
     vec![
         ("cut off", Reply::CutOff(r#"{"jsonrpc":"2.0","id":"#.into())),
         ("bad gateway", Reply::Status(502)),
@@ -73,7 +79,7 @@ async fn sound_answers_give_a_view() {
     assert_eq!((view.head.number, view.finalized.number), (BlockNumber(20), BlockNumber(15)));
     assert_eq!((view.next_slot_head, view.market.base_fee.0, view.market.priority_fee.0), (Slot(2), 2, 3));
     assert_eq!(lane.observe(&TX).await, Observation::NotFound);
-    assert_eq!(lane.chain().endpoint().health(), Health::Healthy);
+    assert_eq!(health(&lane), Health::Healthy);
 }
 
 #[tokio::test]
@@ -85,10 +91,10 @@ async fn garbage_in_any_part_of_a_view_makes_it_unknown_and_costs_the_health() {
         for (case, reply) in garbage() {
             node.recover();
             lane.view().await.unwrap();
-            assert_eq!(lane.chain().endpoint().health(), Health::Healthy, "a sound view gives the health back");
+            assert_eq!(health(&lane), Health::Healthy, "a sound view gives the health back");
             node.reply(method, reply);
             assert_unknown(&format!("{method}: {case}"), lane.view().await);
-            assert!(matches!(lane.chain().endpoint().health(), Health::Lost { .. }), "{method}: {case}");
+            assert!(matches!(health(&lane), Health::Senseless { .. }), "{method}: {case}");
         }
         for (case, reply) in failures() {
             node.reply(method, reply);
@@ -124,7 +130,7 @@ async fn values_that_can_not_be_are_unknown() {
         lane.view().await.unwrap();
         node.reply(method, reply);
         assert_unknown(case, lane.view().await);
-        assert!(matches!(lane.chain().endpoint().health(), Health::Lost { .. }), "{case}");
+        assert!(matches!(health(&lane), Health::Senseless { .. }), "{case}");
     }
 }
 
@@ -227,14 +233,14 @@ async fn questions_about_effects_simulations_and_slots_are_unknown_without_an_an
 async fn a_watch_seals_nothing_that_the_node_garbles() {
     let node = FakeNode::start().await;
     let config = WatchConfig {
-        chain: node.chain(),
         start: BlockNumber(3),
-        genesis: None,
+        genesis: serde_json::from_value(block(0)["hash"].clone()).unwrap(),
         asset: ChainId::evm(crate::fake_node::CHAIN_ID).asset("slip44:60").unwrap(),
         range_max: 100,
         poll: Duration::from_millis(20),
     };
-    let mut watch = EscrowWatch::connect(config).await.unwrap();
+    let mut watch = EscrowWatch::new(Arc::new(EvmChain::new(node.chain()).unwrap()), config);
+    watch.resume(None).await.unwrap();
     let foreign = json!([{
         "address": EvmAddress([9; 20]), "topics": [], "data": "0x", "blockNumber": "0x5", "blockHash": block(5)["hash"],
         "transactionHash": TX, "transactionIndex": "0x0", "logIndex": "0x0", "removed": false,

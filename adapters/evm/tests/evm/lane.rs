@@ -82,9 +82,10 @@ async fn a_root_and_its_outputs_settle_are_charged_and_found_again() {
     assert_eq!(report.charges.len(), 1);
     assert_eq!((report.charges[0].items.0, report.charges[0].root_shares.0), (charges, shares));
     // The chain's own balances agree to the unit.
-    let account = lane.chain().read(&Settlement::accountCall { escrowId: B256::from(world.escrow.0) }, None).await.unwrap();
+    let account = lane.chain().witnesses()[0].read(&Settlement::accountCall { escrowId: B256::from(world.escrow.0) }, None).await.unwrap();
     assert_eq!(account.balance, U256::from(LOCKED - charges - shares));
-    let credit = lane.chain().read(&creditOfCall { relayer: crate::world::alloy_address(&relayer().address()) }, None).await.unwrap();
+    let credit =
+        lane.chain().witnesses()[0].read(&creditOfCall { relayer: crate::world::alloy_address(&relayer().address()) }, None).await.unwrap();
     assert_eq!(credit, U256::from(charges + shares));
 
     // The effects are found, by whom and whether or not we know the transaction.
@@ -129,7 +130,7 @@ async fn a_root_and_its_outputs_settle_are_charged_and_found_again() {
 async fn outputs(world: &World, lane: &EvmLane) -> U256 {
     use alloy::sol_types::SolCall;
     let data = outputsCall { jobId: 42 }.abi_encode();
-    let answer = lane.chain().endpoint().eth_call(None, &world.consumer, &data, None).await.unwrap();
+    let answer = lane.chain().witnesses()[0].endpoint().eth_call(None, &world.consumer, &data, None).await.unwrap();
     U256::from_be_slice(&answer.0)
 }
 

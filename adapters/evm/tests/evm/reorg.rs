@@ -2,9 +2,13 @@
 
 use crate::world::{World, send};
 use acurast_adapter_api::{Call, LaneAdapter, Observation, SendOutcome};
-use acurast_adapter_evm::{EvmLane, Finality, LaneConfig};
+use acurast_adapter_evm::{ChainConfig, EvmLane, Finality, Health};
 use acurast_events::jobs::BlockRef;
 use acurast_events::units::Slot;
+
+fn health(lane: &EvmLane) -> Health {
+    lane.chain().witnesses()[0].endpoint().health()
+}
 
 async fn included_in(lane: &EvmLane, tx: &acurast_events::bytes::TxHash) -> BlockRef {
     match lane.observe(tx).await {
@@ -16,8 +20,7 @@ async fn included_in(lane: &EvmLane, tx: &acurast_events::bytes::TxHash) -> Bloc
 #[tokio::test]
 async fn an_orphaned_transaction_is_included_no_more_and_can_be_sent_again() {
     let Some(world) = World::start().await else { return };
-    let config = LaneConfig::new(acurast_adapter_evm::ChainConfig { finality: Finality::Depth(3), ..world.chain() }, crate::world::LANE);
-    let lane = EvmLane::connect(config, crate::world::relayer()).await.unwrap();
+    let lane = crate::world::lane_of(ChainConfig { finality: Finality::Depth(3), ..world.chain() }).await;
     world.anvil.automine(false).await;
     let (tx, bytes) = send(&lane, 0, &Call::NoOp, lane.capabilities().noop_gas).await;
     assert_eq!(lane.observe(&tx).await, Observation::Pending);
@@ -51,10 +54,10 @@ async fn a_node_whose_finality_goes_back_or_changes_loses_its_health() {
     world.anvil.reorg(1).await;
     let error = lane.view().await.unwrap_err().to_string();
     assert!(error.contains("finality violation"), "{error}");
-    assert_ne!(lane.chain().endpoint().health(), acurast_adapter_evm::Health::Healthy);
+    assert_ne!(health(&lane), Health::Healthy);
     world.anvil.mine(1).await;
     crate::world::view(&lane).await;
-    assert_eq!(lane.chain().endpoint().health(), acurast_adapter_evm::Health::Healthy);
+    assert_eq!(health(&lane), Health::Healthy);
 }
 
 #[tokio::test]
@@ -70,8 +73,7 @@ async fn finality_follows_the_nodes_tag_or_the_depth_and_block_0_is_always_final
         (Finality::Depth(7), head - 7),
         (Finality::Depth(1_000), 0),
     ] {
-        let chain = acurast_adapter_evm::ChainConfig { finality, ..world.chain() };
-        let lane = EvmLane::connect(LaneConfig::new(chain, crate::world::LANE), crate::world::relayer()).await.unwrap();
+        let lane = crate::world::lane_of(ChainConfig { finality, ..world.chain() }).await;
         let view = crate::world::view(&lane).await;
         assert_eq!((view.head.number.0, view.finalized.number.0), (head, expected), "{finality:?}");
     }

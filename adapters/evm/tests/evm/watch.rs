@@ -2,7 +2,7 @@
 
 use crate::world::{CLOSE_DELAY_S, LOCKED, World, admin, refundCall, requestCloseCall, revokeCall, topUpCall};
 use acurast_adapter_api::{Source, SourceBlock, SourceError};
-use acurast_adapter_evm::{EscrowWatch, WatchConfig};
+use acurast_adapter_evm::{ChainConfig, EscrowWatch, EvmChain, WatchConfig};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{AssignmentId, BlockHash, Bytes, EvmAddress, Genesis};
 use acurast_events::caip::ChainId;
@@ -12,17 +12,29 @@ use acurast_events::units::BlockNumber;
 use alloy::primitives::B256;
 use alloy::sol_types::SolCall;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
-fn config(world: &World) -> WatchConfig {
+async fn config(world: &World) -> WatchConfig {
+    let block = world.anvil.rpc("eth_getBlockByNumber", json!(["0x0", false])).await;
     WatchConfig {
-        chain: world.chain(),
         start: BlockNumber(0),
-        genesis: None,
+        genesis: serde_json::from_value(block["hash"].clone()).unwrap(),
         asset: ChainId::evm(crate::world::CHAIN_ID).asset("slip44:60").unwrap(),
         range_max: 5,
         poll: Duration::from_millis(20),
     }
+}
+
+fn chain(config: ChainConfig) -> Arc<EvmChain> {
+    Arc::new(EvmChain::new(config).unwrap())
+}
+
+/// A watch at the very first start.
+async fn watch(world: &World) -> EscrowWatch {
+    let mut watch = EscrowWatch::new(chain(world.chain()), config(world).await);
+    watch.resume(None).await.unwrap();
+    watch
 }
 
 /// All blocks up to the head.
@@ -66,8 +78,7 @@ async fn the_whole_life_of_an_account_becomes_facts_once_and_in_order() {
     world.anvil.mine(3).await;
     let head = world.anvil.block_number().await;
 
-    let mut watch = EscrowWatch::connect(config(&world)).await.unwrap();
-    watch.resume(None).await.unwrap();
+    let mut watch = watch(&world).await;
     let blocks = read_all(&mut watch, head).await;
     assert_one_chain(&blocks);
     assert_eq!(blocks[0].first, BlockNumber(0));
@@ -126,7 +137,7 @@ async fn the_whole_life_of_an_account_becomes_facts_once_and_in_order() {
 #[tokio::test]
 async fn a_new_final_block_is_waited_for() {
     let Some(world) = World::start().await else { return };
-    let mut watch = EscrowWatch::connect(config(&world)).await.unwrap();
+    let mut watch = watch(&world).await;
     let head = world.anvil.block_number().await;
     read_all(&mut watch, head).await;
     let waiting = tokio::time::timeout(Duration::from_millis(200), watch.next()).await;
@@ -139,7 +150,7 @@ async fn a_new_final_block_is_waited_for() {
 #[tokio::test]
 async fn a_reorganization_below_what_was_sealed_stops_the_source() {
     let Some(world) = World::start().await else { return };
-    let mut watch = EscrowWatch::connect(config(&world)).await.unwrap();
+    let mut watch = watch(&world).await;
     world.anvil.mine(4).await;
     let head = world.anvil.block_number().await;
     let blocks = read_all(&mut watch, head).await;
@@ -164,13 +175,12 @@ async fn a_reorganization_below_what_was_sealed_stops_the_source() {
 #[tokio::test]
 async fn another_chain_or_contract_is_refused() {
     let Some(world) = World::start().await else { return };
-    let other = WatchConfig { genesis: Some(Genesis([7; 32])), ..config(&world) };
-    let error = EscrowWatch::connect(other).await.unwrap_err();
+    let other = WatchConfig { genesis: Genesis([7; 32]), ..config(&world).await };
+    let error = EscrowWatch::new(chain(world.chain()), other).resume(None).await.unwrap_err();
     assert!(matches!(&error, SourceError::OtherChain { expected: Genesis([7, ..]), .. }), "{error}");
     for (address, reason) in [(EvmAddress([0x99; 20]), "no contract at"), (world.consumer, "doesn't answer VERSION()")] {
-        let mut wrong = config(&world);
-        wrong.chain.settlement = address;
-        let error = EscrowWatch::connect(wrong).await.unwrap_err();
+        let wrong = chain(ChainConfig { settlement: address, ..world.chain() });
+        let error = EscrowWatch::new(wrong, config(&world).await).resume(None).await.unwrap_err();
         assert!(matches!(&error, SourceError::Refused { reason: found, .. } if found.contains(reason)), "{error}");
     }
 }

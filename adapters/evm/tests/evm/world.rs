@@ -8,8 +8,8 @@ use acurast_adapter_api::{
 };
 use acurast_adapter_evm::attester::AttesterConfig;
 use acurast_adapter_evm::{
-    ChainConfig, EndpointLimits, EvmChain, EvmEscrowOracle, EvmLane, EvmRules, Finality, LaneConfig, LocalAttester, LocalKey, MemoryError,
-    SignedLeaves,
+    ChainConfig, EndpointConfig, EndpointLimits, EvmChain, EvmEscrowOracle, EvmLane, EvmRules, Finality, LaneConfig, LocalAttester,
+    LocalKey, MemoryError, SignedLeaves,
 };
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{AssignmentId, BlockHash, Bytes, EscrowId, EvmAddress, Genesis, OwnerKey, ProcessorId, TxHash};
@@ -224,14 +224,15 @@ impl World {
         ChainConfig {
             chain_id: CHAIN_ID,
             settlement: self.settlement,
-            url: self.anvil.url.clone(),
+            endpoints: vec![EndpointConfig { url: self.anvil.url.clone(), trusted: true }],
             limits: EndpointLimits::default(),
             finality: Finality::Depth(0),
+            block_time: Millis(12_000),
         }
     }
 
     pub async fn lane(&self) -> EvmLane {
-        EvmLane::connect(LaneConfig::new(self.chain(), LANE), relayer()).await.unwrap()
+        lane_of(self.chain()).await
     }
 
     pub fn claim(&self, counter: u64) -> LeafClaim {
@@ -263,6 +264,11 @@ impl World {
         };
         FulfillItem { intent, batch, leaf, proof: Vec::new() }
     }
+}
+
+/// The relayer's lane on this chain.
+pub async fn lane_of(chain: ChainConfig) -> EvmLane {
+    EvmLane::connect(Arc::new(EvmChain::new(chain).unwrap()), LaneConfig::new(LANE), relayer()).await.unwrap()
 }
 
 /// A usual offer with this gas limit.
