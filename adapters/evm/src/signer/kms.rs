@@ -173,8 +173,9 @@ async fn send(http: reqwest::Client, request: HttpRequest) -> Result<HttpRespons
     let body = body.bytes().ok_or_else(|| ConnectorError::user("a body that is streamed".into()))?.to_vec();
     let url = reqwest::Url::parse(&parts.uri.to_string()).map_err(|_| ConnectorError::user("no URL".into()))?;
     let failed = |error: reqwest::Error| {
+        let late = error.is_timeout();
         let reason = reason_of(&error.without_url());
-        if error.is_timeout() { ConnectorError::timeout(reason.into()) } else { ConnectorError::io(reason.into()) }
+        if late { ConnectorError::timeout(reason.into()) } else { ConnectorError::io(reason.into()) }
     };
     let mut response = http.request(parts.method, url).headers(parts.headers).body(body).send().await.map_err(failed)?;
     let (status, headers) = (response.status(), response.headers().clone());

@@ -33,10 +33,12 @@ fn program() -> PathBuf {
 
 impl Moto {
     fn start() -> Self {
+        // The first provider that a process installs stands; an error says that there is one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let program = program();
         assert!(program.exists(), "{} is missing: run deploy/setup.sh --kms", program.display());
         let mut child = Command::new(program)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/signers/moto.py"))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/signers/kms_server.py"))
             .args(["-H", "127.0.0.1", "-p", "0"])
             .env("PYTHONUNBUFFERED", "1")
             .stdout(Stdio::null())
