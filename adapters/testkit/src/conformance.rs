@@ -49,7 +49,7 @@ pub trait World: Send + Sync {
     fn lane(&self) -> Arc<dyn LaneAdapter>;
     /// A lane that is configured for another chain, connected to this one: why it was refused.
     async fn elsewhere(&self) -> Result<(), LaneError>;
-    /// From now on the node can't be reached by the lane, or can again.
+    /// From now on the node can't be reached by the lane; or it can again, and the lane asks it when this returns.
     async fn unreachable(&self, yes: bool);
     /// Adds blocks with what waits; returns when the node answers for them.
     async fn mine(&self, blocks: u64);

@@ -35,6 +35,9 @@ struct Args {
     /// A delay is shorter than this, ms.
     #[arg(long, default_value_t = FaultPlan::default().delay_ms_max)]
     delay_ms_max: u64,
+    /// What a refused request is told to wait, seconds.
+    #[arg(long, default_value_t = FaultPlan::default().retry_after_seconds)]
+    retry_after_seconds: u64,
     /// How the node seems to be as a whole: sound, frozen, dead, silent or lying.
     #[arg(long, default_value = "sound")]
     mode: Mode,
@@ -47,6 +50,7 @@ impl Args {
             faults_permille: self.faults_permille,
             methods: self.methods.into_iter().collect(),
             delay_ms_max: self.delay_ms_max,
+            retry_after_seconds: self.retry_after_seconds,
             mode: self.mode,
             ..FaultPlan::default()
         };

@@ -65,8 +65,9 @@ fn enlarge(value: &mut Value) -> bool {
             *text = huge();
             true
         }
-        Value::Array(items) => items.iter_mut().fold(false, |any, item| enlarge(item) || any),
-        Value::Object(fields) => fields.values_mut().fold(false, |any, field| enlarge(field) || any),
+        // All of them, not up to the first.
+        Value::Array(items) => items.iter_mut().filter_map(|item| enlarge(item).then_some(())).count() > 0,
+        Value::Object(fields) => fields.values_mut().filter_map(|field| enlarge(field).then_some(())).count() > 0,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }

@@ -70,13 +70,23 @@ pub struct FaultPlan {
     pub methods: BTreeSet<String>,
     /// A delay is shorter than this, ms.
     pub delay_ms_max: u64,
+    /// What a refused request is told to wait, seconds.
+    pub retry_after_seconds: u64,
     /// How the node seems to be as a whole.
     pub mode: Mode,
 }
 
 impl Default for FaultPlan {
     fn default() -> Self {
-        Self { seed: 0, faults_permille: 0, faults: Fault::ALL.into(), methods: BTreeSet::new(), delay_ms_max: 300, mode: Mode::Sound }
+        Self {
+            seed: 0,
+            faults_permille: 0,
+            faults: Fault::ALL.into(),
+            methods: BTreeSet::new(),
+            delay_ms_max: 300,
+            retry_after_seconds: 1,
+            mode: Mode::Sound,
+        }
     }
 }
 
@@ -96,6 +106,9 @@ pub struct PlanChange {
     /// A delay is shorter than this, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_ms_max: Option<u64>,
+    /// What a refused request is told to wait, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
     /// How the node seems to be as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
@@ -123,6 +136,7 @@ impl FaultPlan {
         plan.faults_permille = change.faults_permille.unwrap_or(plan.faults_permille);
         plan.methods = change.methods.unwrap_or(plan.methods);
         plan.delay_ms_max = change.delay_ms_max.unwrap_or(plan.delay_ms_max);
+        plan.retry_after_seconds = change.retry_after_seconds.unwrap_or(plan.retry_after_seconds);
         plan.mode = change.mode.unwrap_or(plan.mode);
         plan.checked()
     }

@@ -28,8 +28,6 @@ const REQUEST_BYTES_MAX: usize = 8 << 20;
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// A node that takes longer has not answered.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(30);
-/// Seconds after which a client that was refused may come again.
-const RETRY_AFTER_SECONDS: &str = "1";
 
 /// Why a proxy could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -263,7 +261,8 @@ async fn faulty(shared: &Shared, request: &Request, ending: &Ending, plan: &Faul
         }
         Fault::TooMany => {
             shared.met(fault.name(), method);
-            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)], "too many requests").into_response()
+            let wait = [(header::RETRY_AFTER, plan.retry_after_seconds.to_string())];
+            (StatusCode::TOO_MANY_REQUESTS, wait, "too many requests").into_response()
         }
         Fault::Delay => {
             shared.met(fault.name(), method);

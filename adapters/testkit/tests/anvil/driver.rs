@@ -4,8 +4,8 @@
 use crate::observer::Observer;
 use crate::world::{LANE, World, relayer};
 use acurast_adapter_api::oracle::{Attester, AttesterError};
-use acurast_adapter_api::{LaneAdapter, LaneError};
-use acurast_adapter_evm::{ChainConfig, EndpointLimits, EvmLane, Finality, LaneConfig, LocalAttester};
+use acurast_adapter_api::{Capabilities, LaneAdapter, LaneError};
+use acurast_adapter_evm::{ChainConfig, EndpointConfig, EndpointLimits, EvmChain, EvmLane, Finality, LaneConfig, LocalAttester};
 use acurast_adapter_testkit::{FaultPlan, FaultProxy};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{Bytes, SettlementId};
@@ -30,6 +30,7 @@ pub struct Driver {
     pub proxy: FaultProxy,
     pub chain: Observer,
     pub adapter: Arc<EvmLane>,
+    caps: Capabilities,
     attester: LocalAttester,
     pub lane: Lane,
     pub policy: LanePolicy,
@@ -40,6 +41,8 @@ pub struct Driver {
     pub now: u64,
     /// Whether a step ends with a block.
     pub mining: bool,
+    /// Wall-clock time that a step takes at least. The lane knows nothing of it, but the endpoints' breakers live by it.
+    pub pace: Duration,
     /// Boundaries passed: before and after every append and every broadcast.
     pub boundaries: u64,
     pub crash_at: Option<u64>,
@@ -89,11 +92,13 @@ impl Driver {
         let signer = relayer().address().to_string();
         let chain = Observer::new(world.anvil.url.to_string(), world.settlement.to_string(), signer);
         let limits = EndpointLimits { timeout: Duration::from_secs(2), ..EndpointLimits::default() };
-        let url = proxy.url().parse().unwrap();
-        let mut config = LaneConfig::new(ChainConfig { url, limits, finality: Finality::Depth(FINALITY), ..world.chain() }, LANE);
-        config.block_time = Millis(BLOCK_MS);
-        configure(&mut config);
-        let adapter = EvmLane::connect(config, relayer()).await.unwrap();
+        let endpoints = vec![EndpointConfig { url: proxy.url().parse().unwrap(), trusted: true }];
+        let config = ChainConfig { endpoints, limits, finality: Finality::Depth(FINALITY), ..world.chain() };
+        let mut lane = LaneConfig::new(LANE);
+        configure(&mut lane);
+        let adapter = EvmLane::connect(Arc::new(EvmChain::new(config).unwrap()), lane, relayer()).await.unwrap();
+        // The lane lives by stepped time, the endpoints' health by the wall clock.
+        let caps = Capabilities { block_time: Millis(BLOCK_MS), ..adapter.capabilities().clone() };
         let identity = LaneOpened { lane: adapter.lane().clone(), number: LANE.0.into(), settlement: Bytes(world.settlement.0.to_vec()) };
         let funded = chain.balance().await;
         let now = chain.time().await * 1_000;
@@ -103,6 +108,7 @@ impl Driver {
             proxy,
             chain,
             adapter: Arc::new(adapter),
+            caps,
             attester,
             lane: Lane::new(identity),
             policy: policy(),
@@ -111,6 +117,7 @@ impl Driver {
             taken: 0,
             now,
             mining: true,
+            pace: Duration::ZERO,
             boundaries: 0,
             crash_at: None,
             crashes: 0,
@@ -126,7 +133,7 @@ impl Driver {
 
     fn feed(&mut self, input: &LaneInput) -> Result<(), Crashed> {
         let now = Timestamp(self.now);
-        let events = match self.lane.decide(&self.policy, self.adapter.capabilities(), input, now) {
+        let events = match self.lane.decide(&self.policy, &self.caps, input, now) {
             Ok(events) => events,
             // Asked for again, as the relayer does.
             Err(LaneCoreError::Report { .. }) => return Ok(()),
@@ -150,7 +157,7 @@ impl Driver {
         let mut done: BTreeSet<ActionKey> = BTreeSet::new();
         // Bounded: an action of one name runs once a step, so it ends anyway.
         for _ in 0..12 {
-            let actions = self.lane.actions(&self.policy, self.adapter.capabilities(), Timestamp(self.now)).expect("calls can be built");
+            let actions = self.lane.actions(&self.policy, &self.caps, Timestamp(self.now)).expect("calls can be built");
             let actions: Vec<Action> = actions.into_iter().filter(|action| !done.contains(&action.key())).collect();
             if actions.is_empty() {
                 break;
@@ -203,9 +210,11 @@ impl Driver {
 
     /// A step, which a crash may end; then a block, unless mining is paused.
     pub async fn tick(&mut self) {
+        let began = tokio::time::Instant::now();
         if self.step().await.is_err() {
             self.restart();
         }
+        tokio::time::sleep_until(began + self.pace).await;
         self.now += BLOCK_MS;
         if self.mining {
             self.chain.mine().await;
@@ -247,7 +256,7 @@ impl Driver {
     }
 
     fn idle(&self) -> bool {
-        self.lane.next_wake(&self.policy, self.adapter.capabilities(), Timestamp(self.now)).is_none()
+        self.lane.next_wake(&self.policy, &self.caps, Timestamp(self.now)).is_none()
     }
 
     // ------------------------------------------------------------------------------------ what the journal says

@@ -18,6 +18,7 @@ mod reorgs;
 mod workload;
 
 // The same node and contracts as the adapter's own tests have.
+#[allow(dead_code, reason = "each test binary uses its part of the support")]
 #[path = "../../../evm/tests/evm/anvil.rs"]
 mod anvil;
 #[allow(dead_code, reason = "each test binary uses its part of the support")]
