@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/acurast-relaye
 export ACURAST_REPORTS ?= $(CURDIR)/target/reports
 RELAYER := $(CARGO_TARGET_DIR)/debug/acurast-relayer
 
-.PHONY: help setup build demo test test-rust test-contracts test-devnet lint chaos-crash chaos-evm
+.PHONY: help setup build demo test test-rust test-contracts test-devnet lint chaos-crash chaos-evm sim soak
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -16,7 +16,7 @@ setup: ## Install what is missing on a fresh Debian machine
 build: setup ## Build the relayer
 	cargo build --workspace --locked
 
-demo: build ## Run the main job end to end and show it (KEEP=1 leaves everything up, SEED=n repeats a run)
+demo: build ## Run the main job end to end and show it (KEEP=1 leaves everything up, SEED=n repeats a run, JOURNAL=kafka)
 	deploy/demo.sh
 
 test: setup test-rust test-contracts test-devnet ## Run all tests
@@ -38,3 +38,11 @@ chaos-crash: build ## kill -9 the relayer at random moments while it settles (SE
 
 chaos-evm: build ## 2,000 deliveries under reorgs, spoilt requests and kill -9 (SEED=n, FULFILMENTS=n, FAULTS_PERMILLE=n)
 	deploy/chaos-evm.sh
+
+sim: setup ## Simulate, crashing at every journal and broadcast boundary (SCENARIOS=n, SEED=n; SEED= CRASH= TRACE=1 repeats one)
+	cargo build --workspace --bins --locked
+	$(CARGO_TARGET_DIR)/debug/acurast-relayer-sim $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(SEED),--seed $(SEED)) $(if $(CRASH),--crash $(CRASH)) $(if $(TRACE),--trace)
+
+soak: setup ## Simulate for HOURS=n hours (SEED=n begins elsewhere)
+	cargo build --workspace --bins --locked
+	$(CARGO_TARGET_DIR)/debug/acurast-relayer-sim --hours $(or $(HOURS),1) $(if $(SEED),--seed $(SEED))
