@@ -7,6 +7,7 @@
 
 mod anvil;
 mod attester;
+mod conformance;
 mod endpoints;
 mod fake_node;
 mod garbage;
