@@ -258,7 +258,8 @@ pub trait LaneAdapter: Send + Sync {
     /// # Errors
     /// `Unknown` when it can't be told.
     async fn simulate(&self, call: &Call) -> Result<Simulation, LaneError>;
-    /// Signs `call` for this slot. Deterministic: the same arguments give the same bytes.
+    /// Signs `call` for this slot. With a remote signer the same arguments may give other bytes, so only journaled bytes are
+    /// ever sent (R1).
     ///
     /// # Errors
     /// When the signer can't be reached or the call can't be encoded.

@@ -83,7 +83,7 @@ impl Moto {
     }
 }
 
-/// Credentials come from the environment, as `deploy/test-kms.sh` sets them.
+/// Credentials come from the environment, as `make test-kms` sets them.
 #[tokio::test]
 async fn a_kms_key_signs_what_its_address_verifies_and_nothing_else() {
     let moto = Moto::start();
