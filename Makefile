@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/acurast-relaye
 export ACURAST_REPORTS ?= $(CURDIR)/target/reports
 RELAYER := $(CARGO_TARGET_DIR)/debug/acurast-relayer
 
-.PHONY: help setup build demo test test-rust test-contracts test-devnet lint chaos-crash chaos-evm sim soak
+.PHONY: help setup build demo test test-kms test-rust test-contracts test-devnet lint chaos-crash chaos-evm sim soak
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -30,6 +30,10 @@ test-contracts: setup
 test-devnet: setup
 	cd deploy/devnet && npm test
 
+test-kms: setup ## Build with the feature aws-kms and sign with keys of moto's KMS
+	deploy/setup.sh --kms
+	AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test cargo test --locked -p acurast-adapter-evm --features aws-kms --test signers
+
 lint: setup ## Format, clippy, licences and advisories
 	deploy/lint.sh
 
@@ -41,7 +45,7 @@ chaos-evm: build ## 2,000 deliveries under reorgs, spoilt requests and kill -9 (
 
 sim: setup ## Simulate, crashing at every journal and broadcast boundary (SCENARIOS=n, SEED=n; SEED= CRASH= TRACE=1 repeats one)
 	cargo build --workspace --bins --locked
-	$(CARGO_TARGET_DIR)/debug/acurast-relayer-sim $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(SEED),--seed $(SEED)) $(if $(CRASH),--crash $(CRASH)) $(if $(TRACE),--trace)
+	$(CARGO_TARGET_DIR)/debug/acurast-relayer-sim $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(SEED),--seed $(SEED)) $(if $(CRASH),--crash $(CRASH)) $(if $(TRACE),--trace) $(if $(MUTANT),--mutant $(MUTANT))
 
 soak: setup ## Simulate for HOURS=n hours (SEED=n begins elsewhere)
 	cargo build --workspace --bins --locked

@@ -40,7 +40,12 @@ const NONE: u8 = u8::MAX;
 impl Boundaries {
     /// Crashes at this boundary, counted from 0, or never.
     pub fn new(crash_at: Option<u64>) -> Self {
-        Self { passed: AtomicU64::new(0), crash_at: AtomicU64::new(crash_at.unwrap_or(NEVER)), crashed: AtomicBool::new(false), next: AtomicU8::new(NONE) }
+        Self {
+            passed: AtomicU64::new(0),
+            crash_at: AtomicU64::new(crash_at.unwrap_or(NEVER)),
+            crashed: AtomicBool::new(false),
+            next: AtomicU8::new(NONE),
+        }
     }
 
     /// Passes one; true: the process is gone, and does nothing more.

@@ -59,7 +59,15 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// A loop over a lane that was taken over. `next` is the first position of `jobs` that isn't taken.
-    pub fn new(lane: Lane, policy: LanePolicy, caps: Capabilities, owned: Owned, jobs: PartitionReader, next: Offset, random: Random) -> Self {
+    pub fn new(
+        lane: Lane,
+        policy: LanePolicy,
+        caps: Capabilities,
+        owned: Owned,
+        jobs: PartitionReader,
+        next: Offset,
+        random: Random,
+    ) -> Self {
         let subject = Bytes(lane.identity().lane.as_str().as_bytes().to_vec());
         Self { lane, policy, caps, owned, jobs, next, running: Vec::new(), told: 0, subject, random }
     }
@@ -267,7 +275,8 @@ impl Dispatch {
                         continue;
                     }
                 }
-                let late = env.chain.signed(bytes).and_then(|tx| tx.items.iter().find(|item| item.not_after <= self.told).map(|item| item.id));
+                let late =
+                    env.chain.signed(bytes).and_then(|tx| tx.items.iter().find(|item| item.not_after <= self.told).map(|item| item.id));
                 if let Some(late) = late {
                     env.blame(Violation::SentLate(late));
                 }

@@ -80,7 +80,7 @@ impl Ingest {
 
     fn claim(&mut self) -> Result<PartitionWriter, Stop> {
         let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.random.next().to_be_bytes());
+        id[..8].copy_from_slice(&self.random.draw().to_be_bytes());
         let options = ClaimOptions { writer: WriterId(id), lease: Duration::from_secs(5), clock: self.clock.clone() };
         let mut claiming = finish(Claiming::begin(self.journal.clone(), self.at.clone(), Frontier::START, options))??;
         while let Some(records) = finish(claiming.next_batch())?? {
@@ -97,10 +97,8 @@ impl Ingest {
 
     /// A record of facts, then the seal: a crash between them leaves facts that never count.
     fn drafts(&self, block: &BlockRef, parent: BlockHash, facts: &[SourceEvent]) -> Vec<Draft> {
-        let ids: Vec<EventId> = (0u32..)
-            .zip(facts)
-            .map(|(index, _)| chain_fact_id(&self.genesis, &block.hash, block.number, index, 0))
-            .collect();
+        let ids: Vec<EventId> =
+            (0u32..).zip(facts).map(|(index, _)| chain_fact_id(&self.genesis, &block.hash, block.number, index, 0)).collect();
         let placed = (0u32..).zip(facts).zip(&ids).map(|((index, fact), id)| place(fact, FactMeta { id: *id, index, extrinsic: None }));
         let seal = BlockSealed {
             first: block.number,
@@ -114,7 +112,8 @@ impl Ingest {
         };
         let at = self.writer.as_ref().map(PartitionWriter::stamp).unwrap_or_default();
         let subject = Bytes(self.chain.as_str().as_bytes().to_vec());
-        let draft = |events: Vec<Bytes>| Draft { key: subject.0.clone(), at, input: None, subject: subject.clone(), traceparent: None, events };
+        let draft =
+            |events: Vec<Bytes>| Draft { key: subject.0.clone(), at, input: None, subject: subject.clone(), traceparent: None, events };
         let told: Vec<Bytes> = placed.map(|fact| Bytes(fact.encode())).collect();
         let mut drafts = Vec::new();
         if !told.is_empty() {

@@ -36,6 +36,9 @@ struct Arguments {
     /// Runs one scenario and tells everything that happens in it.
     #[arg(long)]
     trace: bool,
+    /// Breaks the simulated relayer on purpose, to see a scenario notice it; with `--crash` or `--trace` only.
+    #[arg(long)]
+    mutant: Option<Mutant>,
     /// Where the report goes.
     #[arg(long, env = "ACURAST_REPORTS", default_value = "target/reports")]
     reports: PathBuf,
@@ -60,7 +63,7 @@ fn main() -> ExitCode {
 
 fn one(arguments: &Arguments) -> ExitCode {
     let scenario = Scenario { seed: arguments.seed.unwrap_or(0), crash: arguments.crash };
-    let outcome = run(scenario, None, arguments.trace);
+    let outcome = run(scenario, arguments.mutant, arguments.trace);
     println!("{scenario:?}: {} boundaries, {} events, {} delivered", outcome.boundaries, outcome.events, outcome.delivered);
     for violation in &outcome.violations {
         println!("  ✗ {violation}");

@@ -52,3 +52,16 @@ impl Mutant {
         Self::DeathUntold,
     ];
 }
+
+/// No bug has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no mutant is called {0:?}; known are {known:?}", known = Mutant::ALL)]
+pub struct UnknownMutant(String);
+
+impl std::str::FromStr for Mutant {
+    type Err = UnknownMutant;
+
+    fn from_str(name: &str) -> Result<Self, UnknownMutant> {
+        Self::ALL.into_iter().find(|mutant| format!("{mutant:?}") == name).ok_or_else(|| UnknownMutant(name.to_owned()))
+    }
+}

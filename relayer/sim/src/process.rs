@@ -152,7 +152,7 @@ impl Process {
         let jobs_at = at(Topic::Jobs);
         let jobs = open(&means.journal, &owned, jobs_at.clone())?;
         let next = owned.input_next(&jobs_at);
-        let random = Random::new(start.random.next(), "dispatch");
+        let random = Random::new(start.random.draw(), "dispatch");
         let mut policy = settings.lane_policy.clone();
         if start.mutant == Some(Mutant::LadderWithoutCap) {
             let unbounded = acurast_events::amount::Amount(u128::MAX);
@@ -224,8 +224,8 @@ impl Process {
 
 fn writer_id(random: &mut Random) -> WriterId {
     let mut id = [0; 16];
-    id[..8].copy_from_slice(&random.next().to_be_bytes());
-    id[8..].copy_from_slice(&random.next().to_be_bytes());
+    id[..8].copy_from_slice(&random.draw().to_be_bytes());
+    id[8..].copy_from_slice(&random.draw().to_be_bytes());
     WriterId(id)
 }
 

@@ -15,7 +15,7 @@ impl Random {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -24,7 +24,7 @@ impl Random {
 
     /// A number below `n`; 0 when `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
-        self.next().checked_rem(n).unwrap_or(0)
+        self.draw().checked_rem(n).unwrap_or(0)
     }
 
     /// A number from `low` to `high`, both included.
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_stream_repeats_itself_and_differs_from_others() {
-        let draw = |seed, stream| (0..8).scan(Random::new(seed, stream), |random, _| Some(random.next())).collect::<Vec<_>>();
+        let draw = |seed, stream| (0..8).scan(Random::new(seed, stream), |random, _| Some(random.draw())).collect::<Vec<_>>();
         assert_eq!(draw(7, "weather"), draw(7, "weather"));
         assert_ne!(draw(7, "weather"), draw(8, "weather"));
         assert_ne!(draw(7, "weather"), draw(7, "chain"));

@@ -96,7 +96,13 @@ fn host() -> String {
     let kib = field(&read("/proc/meminfo"), "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0);
     // Tenths of a GiB, in integers.
     let tenths = kib * 10 / (1 << 20);
-    format!("{cores} × {model}, {}.{} GiB, {} {}", tenths / 10, tenths % 10, std::env::consts::OS, read("/proc/sys/kernel/osrelease").trim())
+    format!(
+        "{cores} × {model}, {}.{} GiB, {} {}",
+        tenths / 10,
+        tenths % 10,
+        std::env::consts::OS,
+        read("/proc/sys/kernel/osrelease").trim()
+    )
 }
 
 /// A time as RFC 3339 in UTC, milliseconds.

@@ -1,9 +1,7 @@
 //! What happens outside the relayer, and when: jobs are registered, matched, acknowledged, reported and removed on Acurast;
 //! consumers open, fill and close accounts; processors hand in outputs, some twice, some wrong.
 
-use crate::assignments::{
-    Assignments, OWNERS, asset, assignment, caps, escrow, keys, origin, owner, processor, settlement, target,
-};
+use crate::assignments::{Assignments, OWNERS, asset, assignment, caps, escrow, keys, origin, owner, processor, settlement, target};
 use crate::chain::GWEI;
 use crate::random::Random;
 use acurast_events::amount::Amount;
@@ -12,8 +10,8 @@ use acurast_events::ids::fulfillment_settlement_id;
 use acurast_events::job_id::JobId;
 use acurast_events::outputs::Output;
 use acurast_events::source::{
-    Acknowledged, BetaReputation, EscrowCloseRequested, EscrowOpened, EscrowRefunded, EscrowToppedUp, FactMeta, MatchedSlot, Matched, Registered,
-    Registration, Removed, Reported, ReportedOutcome, Schedule, SourceEvent, Strategy,
+    Acknowledged, BetaReputation, EscrowCloseRequested, EscrowOpened, EscrowRefunded, EscrowToppedUp, FactMeta, Matched, MatchedSlot,
+    Registered, Registration, Removed, Reported, ReportedOutcome, Schedule, SourceEvent, Strategy,
 };
 use acurast_events::units::{Execution, Millis, Timestamp};
 use std::collections::BTreeMap;
@@ -213,9 +211,11 @@ impl Script {
     fn assign(&mut self, at: u64, job: &Job) {
         let registration = || Some(job.registration.clone());
         let registered = Registered { meta: unplaced(), job: job.id.clone(), registration: registration() };
-        let matched = Matched { meta: unplaced(), job: job.id.clone(), registration: registration(), slots: job.slots.clone(), execution: None };
+        let matched =
+            Matched { meta: unplaced(), job: job.id.clone(), registration: registration(), slots: job.slots.clone(), execution: None };
         let instant = job.id.number % 2 == 1;
-        let (first, second): (SourceEvent, SourceEvent) = if instant { (matched.into(), registered.into()) } else { (registered.into(), matched.into()) };
+        let (first, second): (SourceEvent, SourceEvent) =
+            if instant { (matched.into(), registered.into()) } else { (registered.into(), matched.into()) };
         self.at(at, Happening::Acurast(first));
         self.at(at, Happening::Acurast(second));
         for slot in &job.slots {

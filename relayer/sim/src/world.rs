@@ -8,8 +8,8 @@
 
 use crate::assignments::{self, Assignments, GENESIS, acurast};
 use crate::boundary::Boundaries;
-use crate::check;
 use crate::chain::{Chain, GWEI, Node, chain_id, contract::NOOP_GAS};
+use crate::check;
 use crate::clock::{MachineClock, WorldClock};
 use crate::env::{Auditor, Env, Met, Trouble};
 use crate::ingest::Ingest;
@@ -184,9 +184,16 @@ impl World {
         let asset = assignments::asset().ok_or_else(|| defect("the asset has no id"))?;
         let clock = Arc::new(WorldClock::new(BEGIN));
         let log = Arc::new(SimulatedJournal::new(seed, FaultRates::default()));
-        for topic in
-            [Topic::Source(acurast()), Topic::Source(chain_id()), Topic::Jobs, Topic::Lanes, Topic::Outputs, Topic::Receipts, Topic::Reputation, Topic::DeadLetters]
-        {
+        for topic in [
+            Topic::Source(acurast()),
+            Topic::Source(chain_id()),
+            Topic::Jobs,
+            Topic::Lanes,
+            Topic::Outputs,
+            Topic::Receipts,
+            Topic::Reputation,
+            Topic::DeadLetters,
+        ] {
             finish(log.create(&topic.name(DEFAULT_PREFIX), NonZeroU32::MIN))?.map_err(|error| Stop::Defect(error.to_string()))?;
         }
         let ingest = |chain: acurast_events::caip::ChainId, genesis, stream| {
@@ -378,7 +385,7 @@ impl World {
         for (offset, (block, facts)) in due.into_iter().enumerate() {
             let height = from + offset;
             self.destination_next = height + 1;
-            if !facts.is_empty() || height % QUIET_SEALS == 0 {
+            if !facts.is_empty() || height.is_multiple_of(QUIET_SEALS) {
                 let parent = self.env.chain.parent(height);
                 self.note_ingest(|world| world.destination.write(&block, parent, &facts));
             }
@@ -409,7 +416,7 @@ impl World {
             boundaries: self.env.boundaries.clone(),
             number: self.started,
             mutant: self.env.mutant,
-            random: Random::new(self.random.next(), "process"),
+            random: Random::new(self.random.draw(), "process"),
             memory: self.memory.take(),
         };
         let Some(machine) = self.machines.get_mut(self.machine) else { return };

@@ -71,7 +71,7 @@ impl Lane {
 
     /// The lane stops; what stood above the last block that is still known to be common is undone.
     fn finality_broke(&self, broken: &BlockRef, slot: Slot, tx: Option<TxHash>, reason: String) -> Vec<LanesEvent> {
-        let older = self.state.finals.values().map(|slot| &slot.block).filter(|block| block.number < broken.number).next_back();
+        let older = self.state.finals.values().map(|slot| &slot.block).rfind(|block| block.number < broken.number);
         let common = self.volatile.finalized.range(..broken.number).next_back().map(|(_, block)| block).or(older);
         let mut events: Vec<LanesEvent> = common.map(|to| Rewound { to: to.clone() }.into()).into_iter().collect();
         events.push(self.quarantined(slot, tx, reason));

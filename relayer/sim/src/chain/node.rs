@@ -86,7 +86,8 @@ impl Chain {
                 if let Some((index, reason)) = self.contract().refuses(&items) {
                     return reverts(Some(index), reason);
                 }
-                if let Some((index, named)) = items.iter().enumerate().find_map(|(index, item)| Some((index, *self.poison.get(&item.id)?))) {
+                if let Some((index, named)) = items.iter().enumerate().find_map(|(index, item)| Some((index, *self.poison.get(&item.id)?)))
+                {
                     return reverts(named.then_some(index), "poison");
                 }
                 let bytes = items.iter().map(|item| 500 + item.payload.0.len()).sum::<usize>();
@@ -117,7 +118,11 @@ impl Chain {
         }
         let contract = self.contract();
         if tx.slot.0 < contract.next_slot {
-            return if customs.knows_mined && self.places.contains_key(&tx.hash) { SendOutcome::AlreadyKnown } else { SendOutcome::SlotTooLow };
+            return if customs.knows_mined && self.places.contains_key(&tx.hash) {
+                SendOutcome::AlreadyKnown
+            } else {
+                SendOutcome::SlotTooLow
+            };
         }
         if customs.refuse_gaps && tx.slot > self.pending_slot() {
             return SendOutcome::SlotTooHigh;

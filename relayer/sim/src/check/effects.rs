@@ -121,10 +121,8 @@ fn intents(world: &World, journal: &Journal, endings: &BTreeMap<SettlementId, &'
 
 /// Every slot that the chain took ended once, and none besides.
 fn slots(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
-    let finals: Vec<u64> = journal
-        .lane_events()
-        .filter_map(|event| if let LanesEvent::SlotFinal(slot) = event { Some(slot.slot.0) } else { None })
-        .collect();
+    let finals: Vec<u64> =
+        journal.lane_events().filter_map(|event| if let LanesEvent::SlotFinal(slot) = event { Some(slot.slot.0) } else { None }).collect();
     let distinct: BTreeSet<u64> = finals.iter().copied().collect();
     let chain = world.env.chain.contract().next_slot;
     let foreign_after = world.foul && distinct.iter().all(|slot| *slot < chain);
