@@ -21,6 +21,20 @@ pub(super) fn run(command: ConfigCommand) -> Result<ExitCode, CliError> {
         ConfigCommand::Check(args) => {
             let config = Config::load(&args.config)?;
             say(format_args!("{}: ok, {} destination(s), {} route(s)", args.config.display(), config.evm.len(), config.routes.len()))?;
+            for evm in &config.evm {
+                for lane in &evm.lanes {
+                    say(format_args!(
+                        "{}: lane {} in partition {} signs with {}",
+                        evm.chain,
+                        lane.number,
+                        lane.partition,
+                        lane.signer.describe()
+                    ))?;
+                }
+                for attester in &evm.attesters {
+                    say(format_args!("{}: an attester signs with {}", evm.chain, attester.describe()))?;
+                }
+            }
         }
         ConfigCommand::Explain(args) => say(format_args!("{}", serde_json::to_string_pretty(&Config::load(&args.config)?)?))?,
         ConfigCommand::Schema => say(format_args!("{}", serde_json::to_string_pretty(&schemars::schema_for!(Config))?))?,
