@@ -9,13 +9,14 @@ import { anvilAccount } from '../devnet/lib/evm.mjs';
 import { hex } from '../devnet/protocol.mjs';
 
 const USAGE = `config.mjs --world FILE --out DIR [options]
-Writes DIR/relayer.toml, DIR/relayer.key and DIR/attester-N.key (mode 600) for a world that workload.mjs setup made.
+Writes DIR/relayer.toml, DIR/relayer.key (relayer-N.key for further lanes) and DIR/attester-N.key (mode 600) for a world that workload.mjs setup made.
 
   --acurast URL   Acurast dev node (ws://127.0.0.1:\${ACURAST_PORT:-9944})
   --anvil URL     EVM node (http://127.0.0.1:\${ANVIL_PORT:-8545})
   --api HOST:PORT where the relayer listens (127.0.0.1:8080)
 
-The devnet's keys are anvil's deterministic ones, known to everybody: account 1 relays, accounts from 2 on attest.`;
+The devnet's keys are anvil's deterministic ones, known to everybody: account 1 relays (with accounts from 6 on for further lanes),
+accounts from 2 on attest.`;
 
 /** The world's keys must be among these accounts, or nothing here can sign for it. */
 const ACCOUNTS = 10;
@@ -38,8 +39,10 @@ export function relayerConfig({ world, acurast, anvil, api, directory, keys, fin
     // What the world's jobs need comes after the block that its set-up ended with.
     table('acurast', { url: text(acurast), genesis: text(world.acurast.genesis), start: world.acurast.height }),
     table('[evm]', {
-      chain: text(evm.caip2), url: text([anvil].flat()[0]), settlement: text(evm.settlement.toLowerCase()), start_block: evm.deployed_at,
-      finality: `{ depth = ${finalityDepth} }`, poll_ms: PACE.poll_ms, block_time_ms: PACE.poll_ms, signer: file(keys.relayer), lane_number: evm.lane,
+      chain: text(evm.caip2), endpoints: `[${[anvil].flat().map((url) => `{ url = ${text(url)}, trusted = true }`).join(', ')}]`,
+      settlement: text(evm.settlement.toLowerCase()), start_block: evm.deployed_at,
+      finality: `{ depth = ${finalityDepth} }`, poll_ms: PACE.poll_ms, block_time_ms: PACE.poll_ms,
+      lanes: `[${lanesOf(world).map(({ lane }, i) => `{ number = ${lane}, partition = ${i}, signer = ${file(keys.lanes[i])} }`).join(', ')}]`,
       attesters: `[${keys.attesters.map(file).join(', ')}]`,
     }),
     ...Object.keys(fees).length > 0 ? [table('evm.fees', fees)] : [],
@@ -51,6 +54,9 @@ export function relayerConfig({ world, acurast, anvil, api, directory, keys, fin
     table('api', { listen: text(api) }),
   ].join('\n');
 }
+
+/** The lanes of a world: relayer (address) and lane (number). */
+export const lanesOf = ({ evm }) => [{ relayer: evm.relayer, lane: evm.lane }, ...evm.further_lanes ?? []];
 
 /** Which of the devnet's accounts has this address; fails when none has. */
 function accountOf(address) {
@@ -64,7 +70,8 @@ function accountOf(address) {
 export function keyFiles(world) {
   const secret = (address) => hex(accountOf(address).getHdKey().privateKey);
   const attesters = Object.fromEntries(world.evm.attesters.map((address, i) => [`attester-${i + 1}.key`, secret(address)]));
-  return { relayer: { 'relayer.key': secret(world.evm.relayer) }, attesters };
+  const lanes = Object.fromEntries(lanesOf(world).map(({ relayer }, i) => [i ? `relayer-${i + 1}.key` : 'relayer.key', secret(relayer)]));
+  return { lanes, attesters };
 }
 
 function writeSecret(file, value) {
@@ -76,9 +83,9 @@ function writeSecret(file, value) {
 export function writeConfig({ world, out, ...options }) {
   const directory = resolve(out);
   mkdirSync(directory, { recursive: true });
-  const { relayer, attesters } = keyFiles(world);
-  for (const [name, value] of Object.entries({ ...relayer, ...attesters })) writeSecret(join(directory, name), value);
-  const keys = { relayer: Object.keys(relayer)[0], attesters: Object.keys(attesters) };
+  const { lanes, attesters } = keyFiles(world);
+  for (const [name, value] of Object.entries({ ...lanes, ...attesters })) writeSecret(join(directory, name), value);
+  const keys = { lanes: Object.keys(lanes), attesters: Object.keys(attesters) };
   const file = join(directory, 'relayer.toml');
   writeFileSync(file, relayerConfig({ world, directory, keys, ...options }));
   return file;

@@ -29,6 +29,7 @@ setup:
   --hostile            add targets that revert, burn their gas, reenter, and answer with a megabyte
   --relayer-address A  gets the lane (anvil's account 1); is given ether when it has none
   --lane N             its number (1)
+  --lanes N            lanes in all (1); further ones have the numbers after it and anvil's accounts from 6 on
   --attester A         signs roots; may be repeated (anvil's account 2)
   --threshold N        attesters that must sign (1)
   --ring-size N        root slots per lane (1024)
@@ -47,7 +48,7 @@ const flag = { type: 'boolean', default: false };
 const { values: args, positionals } = parseArgs({ allowPositionals: true, options: {
   acurast: text(`ws://127.0.0.1:${process.env.ACURAST_PORT ?? 9944}`), anvil: text(`http://127.0.0.1:${process.env.ANVIL_PORT ?? 8545}`),
   out: { type: 'string' }, json: flag, jobs: { type: 'string' }, seed: text('1'), hostile: flag,
-  'relayer-address': text(anvilAccount(1).address), lane: text('1'), attester: { type: 'string', multiple: true }, threshold: text('1'),
+  'relayer-address': text(anvilAccount(1).address), lane: text('1'), lanes: text('1'), attester: { type: 'string', multiple: true }, threshold: text('1'),
   'ring-size': text('1024'), 'close-delay': text('86400'), relayer: text('http://127.0.0.1:8080'), 'tick-ms': text('200'),
   'answer-limit-s': text('180'), 'close-limit-s': text('300'), 'no-wait-closed': flag,
   fulfilments: { type: 'string' }, storm: { type: 'string' }, 'reorg-depth': text('5'), help: { type: 'boolean', short: 'h', default: false },
@@ -58,6 +59,10 @@ const whole = (name, least) => {
   const value = Number(args[name]);
   return Number.isSafeInteger(value) && value >= least ? value : fail(`--${name} must be a whole number of at least ${least}`, 2);
 };
+/** anvil's first account for a further lane: those before it deploy, relay and attest. */
+const FIRST_FURTHER = 6;
+const ANVIL_ACCOUNTS = 10;
+
 const started = performance.now();
 const say = (step, details = {}) => {
   const seconds = Number(((performance.now() - started) / 1000).toFixed(1));
@@ -79,11 +84,18 @@ async function connect() {
   return { chain, client, clock };
 }
 
+/** Lanes beside the first: by number and account, one after the other. */
+function furtherLanes() {
+  const count = whole('lanes', 1) - 1;
+  if (FIRST_FURTHER + count > ANVIL_ACCOUNTS) fail(`--lanes: anvil has accounts for ${1 + ANVIL_ACCOUNTS - FIRST_FURTHER} lanes`, 2);
+  return Array.from({ length: count }, (_, i) => ({ relayer: anvilAccount(FIRST_FURTHER + i).address, lane: whole('lane', 0) + 1 + i }));
+}
+
 async function commandSetup() {
   const ports = await connect();
   const world = await setUp(ports, {
     plans: args.fulfilments ? deliveries(whole('fulfilments', 1)) : plan({ count: whole('jobs', 1), seed: whole('seed', 0), hostile: args.hostile }),
-    seed: whole('seed', 0), deployer: anvilAccount(0), relayer: args['relayer-address'], lane: whole('lane', 0),
+    seed: whole('seed', 0), deployer: anvilAccount(0), relayer: args['relayer-address'], lane: whole('lane', 0), furtherLanes: furtherLanes(),
     attesters: args.attester ?? [anvilAccount(2).address], threshold: whole('threshold', 1), ringSize: whole('ring-size', 1), closeDelay: BigInt(whole('close-delay', 1)),
   }, say);
   write('world.json', world);

@@ -21,7 +21,7 @@ const world = {
 const places = { acurast: 'ws://127.0.0.1:9944', anvil: 'http://127.0.0.1:8545', api: '127.0.0.1:8080' };
 
 test('the file says what the world needs, in the words of the configuration schema', () => {
-  const config = relayerConfig({ world, ...places, directory: '/demo', keys: { relayer: 'relayer.key', attesters: ['attester-1.key', 'attester-2.key'] } });
+  const config = relayerConfig({ world, ...places, directory: '/demo', keys: { lanes: ['relayer.key'], attesters: ['attester-1.key', 'attester-2.key'] } });
   assert.equal(config, `data_dir = "/demo/data"
 
 [acurast]
@@ -31,14 +31,13 @@ start = 9
 
 [[evm]]
 chain = "eip155:31337"
-url = "http://127.0.0.1:8545"
+endpoints = [{ url = "http://127.0.0.1:8545", trusted = true }]
 settlement = "0x${'ab'.repeat(20)}"
 start_block = 2
 finality = { depth = 2 }
 poll_ms = 200
 block_time_ms = 200
-signer = { file = "/demo/relayer.key" }
-lane_number = 3
+lanes = [{ number = 3, partition = 0, signer = { file = "/demo/relayer.key" } }]
 attesters = [{ file = "/demo/attester-1.key" }, { file = "/demo/attester-2.key" }]
 
 [evm.batch]
@@ -68,7 +67,7 @@ listen = "127.0.0.1:8080"
 
 test('what a run asks for other than usual stands where the schema has it', () => {
   const options = { finalityDepth: 8, fees: { replace_after_ms: 1_500 }, batch: { items_max: 6, item_age_ms_max: 200 } };
-  const config = relayerConfig({ world, ...places, directory: '/demo', keys: { relayer: 'relayer.key', attesters: [] }, ...options });
+  const config = relayerConfig({ world, ...places, directory: '/demo', keys: { lanes: ['relayer.key'], attesters: [] }, ...options });
   assert.match(config, /^finality = \{ depth = 8 \}$/m);
   assert.match(config, /^\[evm\.fees\]\nreplace_after_ms = 1500$/m);
   assert.match(config, /^\[evm\.batch\]\nroot_age_ms_max = 800\nitem_age_ms_max = 200\nitems_max = 6$/m);
@@ -85,6 +84,15 @@ test("the keys are those of the world's relayer and attesters, each in a file th
   const config = readFileSync(file, 'utf8');
   names.forEach((name) => assert.ok(config.includes(join(directory, name)), name));
   assert.ok(!/0x[0-9a-f]{64}"? *$/m.test(config.replaceAll(/^(genesis|escrow_id|owner) .*$/gm, '')), 'no secret stands in the file');
+});
+
+test('each further lane has a number, a partition and a key of its own', () => {
+  const further_lanes = [{ relayer: anvilAccount(6).address, lane: 4 }];
+  const two = { ...world, evm: { ...world.evm, further_lanes } };
+  const config = readFileSync(writeConfig({ world: two, out: directory, ...places }), 'utf8');
+  const key = (name) => `signer = { file = "${join(directory, name)}" } }`;
+  assert.ok(config.includes(`lanes = [{ number = 3, partition = 0, ${key('relayer.key')}, { number = 4, partition = 1, ${key('relayer-2.key')}]`), config);
+  assert.equal(readFileSync(join(directory, 'relayer-2.key'), 'utf8').trim(), `0x${Buffer.from(anvilAccount(6).getHdKey().privateKey).toString('hex')}`);
 });
 
 test('an address whose key nobody here has is refused', () => {

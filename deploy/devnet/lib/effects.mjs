@@ -47,7 +47,7 @@ function planned(manifest) {
  * `accounts` and `paid` are what lib/books.mjs holds the ledger against.
  */
 export async function observeChain(client, manifest) {
-  const { settlement, relayer } = manifest.evm;
+  const { settlement } = manifest.evm;
   const toBlock = await client.getBlockNumber();
   const fromBlock = BigInt(manifest.evm.deployed_at);
   const logs = await client.getLogs({ address: settlement, events: EVENTS, fromBlock, toBlock });
@@ -58,7 +58,7 @@ export async function observeChain(client, manifest) {
   const delivered = await deliveries(client, manifest, { fromBlock, toBlock }, settled.succeeded, failures);
   const accounts = turnovers(of);
   const money = await balances(client, settlement, of, accounts, failures);
-  const { paid, ...spent } = await costs(client, relayer, { fromBlock, toBlock }, of, failures);
+  const { paid, ...spent } = await costs(client, { fromBlock, toBlock }, of, failures);
   const { succeeded, ...counts } = settled;
   return {
     figures: {
@@ -163,8 +163,9 @@ async function balances(client, settlement, of, turnover, failures) {
   };
 }
 
-/** What the relayer's key paid, reverted and replaced transactions included, and that no transaction charged more than it cost. */
-async function costs(client, relayer, { fromBlock, toBlock }, of, failures) {
+/** What the relayer's keys paid, reverted and replaced transactions included, and that no transaction charged more than it cost. */
+async function costs(client, { fromBlock, toBlock }, of, failures) {
+  const relayers = new Set(of('RelayerGranted').map(({ relayer }) => relayer.toLowerCase()));
   const charges = new Map();
   for (const { transactionHash, itemsAmount } of of('Charged')) add(charges, transactionHash, itemsAmount);
   const costOf = new Map();
@@ -172,7 +173,7 @@ async function costs(client, relayer, { fromBlock, toBlock }, of, failures) {
   for (let blockNumber = fromBlock; blockNumber <= toBlock; blockNumber++) {
     const block = await client.getBlock({ blockNumber, includeTransactions: true });
     for (const { hash, from } of block.transactions) {
-      if (from.toLowerCase() !== relayer.toLowerCase()) continue;
+      if (!relayers.has(from.toLowerCase())) continue;
       const receipt = await client.getTransactionReceipt({ hash });
       const paid = receipt.gasUsed * receipt.effectiveGasPrice;
       costOf.set(hash, paid);

@@ -53,7 +53,7 @@ const escrowIdOf = (chainId, settlement, opener, target, owner) => keccak256(enc
 ));
 
 /**
- * Sets everything up and returns the world as plain data. `options`: plans, seed, deployer (account), relayer, lane,
+ * Sets everything up and returns the world as plain data. `options`: plans, seed, deployer (account), relayer, lane, furtherLanes,
  * attesters, threshold, ringSize, closeDelay (s). `say(step, details)` tells of progress.
  */
 export async function setUp({ chain, clock, client }, options, say) {
@@ -69,15 +69,16 @@ export async function setUp({ chain, clock, client }, options, say) {
   ])]);
   const settlement = deployed[0].contractAddress;
   say('settlement contract deployed', { address: settlement });
-  for (const address of [options.relayer]) {
+  const lanes = [{ relayer: options.relayer, lane: options.lane }, ...options.furtherLanes ?? []];
+  for (const { relayer: address } of lanes) {
     if (await client.getBalance({ address }) === 0n) await client.request({ method: 'anvil_setBalance', params: [address, `0x${parseEther('1000').toString(16)}`] });
   }
 
   const receipts = await sender.send([
-    EvmSender.call(settlementArtifact, settlement, 'grantRelayer', [options.relayer, options.lane]),
+    ...lanes.map(({ relayer, lane }) => EvmSender.call(settlementArtifact, settlement, 'grantRelayer', [relayer, lane])),
     ...consumers.map(({ hostile }) => EvmSender.deployment(artifact(hostile ?? 'Consumer'), [settlement])),
   ]);
-  for (const [i, consumer] of consumers.entries()) describe(chain, consumer, receipts[i + 1].contractAddress, { options, client, settlement });
+  for (const [i, consumer] of consumers.entries()) describe(chain, consumer, receipts[lanes.length + i].contractAddress, { options, client, settlement });
   await sender.send(consumers.map(({ hostile, target, owner_key: owner }) => (hostile
     ? EvmSender.call(settlementArtifact, settlement, 'bindTarget', [target, owner])
     : EvmSender.call(artifact('Consumer'), target, 'bind', [owner]))));
@@ -95,6 +96,7 @@ export async function setUp({ chain, clock, client }, options, say) {
     evm: {
       chain_id: client.chain.id, caip2: `eip155:${client.chain.id}`, genesis: (await client.getBlock({ blockNumber: 0n })).hash,
       settlement, deployed_at: Number(deployed[0].blockNumber), height: Number(await client.getBlockNumber()), relayer: options.relayer, lane: options.lane,
+      ...lanes.length > 1 ? { further_lanes: lanes.slice(1) } : {},
       attesters: options.attesters, threshold: options.threshold, ring_size: options.ringSize, close_delay_seconds: options.closeDelay,
     },
     routes: consumers.filter(({ origin }) => origin === 'acurast').map((consumer) => ({
