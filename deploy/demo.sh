@@ -11,6 +11,7 @@ JOBS="${JOBS:-24}"
 SEED="${SEED:-1}"
 KEEP="${KEEP:-0}"
 SOURCE="${SOURCE:-runtime}"
+LANES="${LANES:-1}"
 
 usage() {
   cat <<TEXT
@@ -18,6 +19,7 @@ demo.sh [down]
 
 Runs JOBS (24) jobs drawn from SEED (1) through a devnet and the relayer, shows them, and writes target/reports/demo.json.
 KEEP=1 leaves devnet and relayer up afterwards; "demo.sh down" stops them.
+LANES=n spreads the accounts over so many lanes, each with a key of its own (1, up to 5; not of a recording).
 SOURCE=recording takes the Acurast blocks from a recording (22 jobs, seed 1), as happens where the chain spec can't be had.
 Also: DEMO_DIR (target/demo), RELAYER (the binary), ACURAST_PORT, ANVIL_PORT, API_PORT (free ones), and what devnet.sh --help lists.
 TEXT
@@ -117,7 +119,7 @@ if [[ "$SOURCE" == recording ]]; then
 else
   WORKLOAD="$DEPLOY/devnet"
   say "demo: $JOBS jobs, seed $SEED"
-  prepare
+  prepare --lanes "$LANES"
 fi
 code=0
 run "$RELAYER" demo --dir "$DIR" --devnet "$WORKLOAD" || code=$?
