@@ -10,6 +10,7 @@ import { cryptoWaitReady } from '@polkadot/util-crypto';
 import { Clock } from '../clock.mjs';
 import { allClosed } from '../lib/closed.mjs';
 import { EvmSender, anvilAccount, reader } from '../lib/evm.mjs';
+import { plan } from '../lib/plans.mjs';
 import { signedOutput, submit } from '../lib/processor.mjs';
 import { provideEscrow, setUp } from '../lib/world.mjs';
 
@@ -69,7 +70,7 @@ async function commandSetup() {
   const chain = new RecordedChain(recorded);
   const client = await reader(args.anvil);
   const world = await setUp({ chain, client, clock: new Clock(chain, args.anvil) }, {
-    jobs: recorded.jobs, seed: recorded.seed, hostile: false, deployer: anvilAccount(0), relayer: anvilAccount(1).address, lane: 1,
+    plans: plan({ count: recorded.jobs, seed: recorded.seed, hostile: false }), seed: recorded.seed, deployer: anvilAccount(0), relayer: anvilAccount(1).address, lane: 1,
     attesters: [anvilAccount(2).address], threshold: 1, ringSize: 1024, closeDelay: 86_400n,
   }, say);
   // Jobs, destinations and signatures of the recording name these addresses.
