@@ -3,11 +3,18 @@
 //! Secrets stand here by reference only (`file` or `env`). Environment variables named `ACURAST_RELAYER__SECTION__KEY`
 //! replace single values of the file; lists are set in the file.
 
+mod lanes;
+mod signer;
+
+pub use lanes::EvmLaneConfig;
+pub use signer::{SignerConfig, SignerKind};
+
 use acurast_adapter_acurast::NodeUrl;
 use acurast_adapter_evm::{EndpointUrl, Finality, SecretReference};
 use acurast_events::bytes::{Bytes, EscrowId, Genesis};
 use acurast_events::caip::ChainId;
 use acurast_events::job_id::MultiOrigin;
+use acurast_relayer_journal_kafka::KafkaConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -56,6 +63,8 @@ pub struct JournalConfig {
     pub lane_partitions: NonZeroU32,
     /// How long after the last record that was read back a transaction may still be sent, in milliseconds (R12).
     pub lease_ms: u64,
+    /// The brokers, when `kind` is `kafka`.
+    pub kafka: Option<KafkaConfig>,
 }
 
 impl Default for JournalConfig {
@@ -66,6 +75,7 @@ impl Default for JournalConfig {
             partitions: NonZeroU32::MIN.saturating_add(3),
             lane_partitions: NonZeroU32::MIN.saturating_add(15),
             lease_ms: 10_000,
+            kafka: None,
         }
     }
 }
@@ -76,6 +86,8 @@ impl Default for JournalConfig {
 pub enum JournalKind {
     /// RocksDB in `data_dir`, for one replica.
     Embedded,
+    /// Apache Kafka, by `[journal.kafka]`; `topics apply` makes its topics.
+    Kafka,
 }
 
 /// The Acurast chain: a node, or a recording of one.
@@ -171,9 +183,8 @@ pub struct EvmConfig {
     /// CAIP-2 name, such as `eip155:1`.
     #[schemars(with = "String")]
     pub chain: ChainId,
-    /// JSON-RPC URL.
-    #[schemars(with = "String")]
-    pub url: EndpointUrl,
+    /// JSON-RPC endpoints: an own one that is `trusted` among them, or at least three, of which a majority must agree.
+    pub endpoints: Vec<EvmEndpoint>,
     /// Address of AcurastSettlement.
     #[schemars(with = "String")]
     pub settlement: Bytes,
@@ -193,13 +204,8 @@ pub struct EvmConfig {
     /// Time limit of one call, in milliseconds.
     #[serde(default = "default_call_timeout_ms")]
     pub call_timeout_ms: u64,
-    /// The signing key of the lane.
-    pub signer: SecretRef,
-    /// The number that the contract knows this key by.
-    pub lane_number: u16,
-    /// The lane's own partition of `lanes.v1`; never given to another key.
-    #[serde(default)]
-    pub lane_partition: u32,
+    /// The lanes, one per signing key; escrow accounts are spread over them.
+    pub lanes: Vec<EvmLaneConfig>,
     /// Fees.
     #[serde(default)]
     pub fees: FeeConfig,
@@ -208,7 +214,37 @@ pub struct EvmConfig {
     pub batch: BatchConfig,
     /// Keys of attesters that run inside this process. 1-of-1 means that this operator is trusted for assignments.
     #[serde(default)]
-    pub attesters: Vec<SecretRef>,
+    pub attesters: Vec<SignerConfig>,
+}
+
+/// One JSON-RPC endpoint of an EVM chain.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvmEndpoint {
+    /// Its URL; shown without path, query and user everywhere.
+    #[schemars(with = "String")]
+    pub url: EndpointUrl,
+    /// An own node, which is believed alone. Of others a majority of at least three is believed.
+    #[serde(default)]
+    pub trusted: bool,
+}
+
+/// Least number of endpoints none of which is trusted.
+const UNTRUSTED_MIN: usize = acurast_adapter_evm::vote::VOTERS_MIN;
+
+/// What is wrong with a chain's endpoints, if anything.
+fn endpoints_fault(endpoints: &[EvmEndpoint]) -> Option<&'static str> {
+    let twice =
+        |(index, endpoint): (usize, &EvmEndpoint)| endpoints.iter().skip(index.saturating_add(1)).any(|other| other.url == endpoint.url);
+    if endpoints.is_empty() {
+        Some("needs at least one endpoint")
+    } else if endpoints.iter().enumerate().any(twice) {
+        Some("has an endpoint twice; it has one voice")
+    } else if endpoints.len() < UNTRUSTED_MIN && !endpoints.iter().any(|endpoint| endpoint.trusted) {
+        Some("needs an own endpoint with `trusted = true`, or at least three of which a majority is believed")
+    } else {
+        None
+    }
 }
 
 fn default_finality() -> Finality {
@@ -408,10 +444,23 @@ impl Config {
         if self.journal.lease_ms == 0 {
             return invalid("journal.lease_ms".into(), "must be above 0, or nothing is ever sent");
         }
+        match (self.journal.kind, &self.journal.kafka) {
+            (JournalKind::Kafka, None) => {
+                return invalid("journal.kafka".into(), "must say where the brokers are, or set journal.kind to embedded");
+            }
+            (JournalKind::Embedded, Some(_)) => return invalid("journal.kafka".into(), "is for journal.kind = \"kafka\""),
+            (JournalKind::Kafka, Some(kafka)) => {
+                kafka.check().map_err(|error| ConfigError::Invalid { key: "journal".into(), reason: error.to_string() })?;
+            }
+            (JournalKind::Embedded, None) => {}
+        }
         for (index, evm) in self.evm.iter().enumerate() {
             let key = |name: &str| format!("evm[{index}].{name}");
             if evm.chain.namespace() != "eip155" || evm.chain.reference().parse::<u64>().is_err() {
                 return invalid(key("chain"), "must be `eip155:` and a chain id");
+            }
+            if let Some(fault) = endpoints_fault(&evm.endpoints) {
+                return invalid(key("endpoints"), fault);
             }
             if evm.settlement.0.len() != 20 {
                 return invalid(key("settlement"), "must be an address of 20 bytes");
@@ -419,18 +468,15 @@ impl Config {
             if self.evm.iter().filter(|other| other.chain == evm.chain).count() > 1 {
                 return invalid(key("chain"), "is configured twice; one settlement contract per chain");
             }
-            for (name, secret) in
-                std::iter::once(("signer", &evm.signer)).chain(evm.attesters.iter().map(|attester| ("attesters", attester)))
-            {
-                if secret.reference().is_none() {
-                    return invalid(key(name), "set exactly one of `file` and `env`");
+            let others = self.evm.iter().filter(|other| other.chain != evm.chain);
+            let taken: Vec<u32> = others.flat_map(|other| other.lanes.iter().map(|lane| lane.partition)).collect();
+            if let Some((name, reason)) = lanes::fault(&evm.lanes, &taken, self.journal.lane_partitions.get()) {
+                return invalid(key(&name), reason);
+            }
+            for attester in &evm.attesters {
+                if let Err(reason) = attester.kind() {
+                    return invalid(key("attesters"), reason);
                 }
-            }
-            if evm.lane_partition >= self.journal.lane_partitions.get() {
-                return invalid(key("lane_partition"), "must be below journal.lane_partitions");
-            }
-            if self.evm.iter().filter(|other| other.lane_partition == evm.lane_partition).count() > 1 {
-                return invalid(key("lane_partition"), "is used twice; each lane has a partition of its own");
             }
             if evm.attesters.is_empty() {
                 return invalid(key("attesters"), "needs at least one attester, or no root can be posted");
@@ -471,5 +517,28 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn fault(endpoints: &[(&str, bool)]) -> Option<&'static str> {
+        let endpoint = |(url, trusted): &(&str, bool)| EvmEndpoint { url: url.parse().unwrap(), trusted: *trusted };
+        endpoints_fault(&endpoints.iter().map(endpoint).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_chain_needs_an_own_endpoint_or_three_different_ones() {
+        let [a, b, c] = ["https://a.example/key", "https://b.example", "https://c.example"];
+        assert_eq!(fault(&[(a, true)]), None);
+        assert_eq!(fault(&[(a, false), (b, true)]), None);
+        assert_eq!(fault(&[(a, false), (b, false), (c, false)]), None);
+        assert!(fault(&[]).unwrap().contains("at least one"));
+        assert!(fault(&[(a, false)]).unwrap().contains("trusted"));
+        assert!(fault(&[(a, false), (b, false)]).unwrap().contains("at least three"));
+        assert!(fault(&[(a, false), (b, false), (a, false)]).unwrap().contains("twice"), "one voice is no majority");
     }
 }

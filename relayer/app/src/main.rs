@@ -2,15 +2,18 @@
 
 mod api;
 mod attester_memory;
+mod backend;
 mod chain_source;
 mod cli;
 mod clock;
 mod config;
 mod demo;
 mod dispatch;
+mod endpoints;
 mod folds;
 mod ingest;
 mod input_end;
+mod known;
 mod metrics;
 mod node;
 mod owned;
@@ -19,6 +22,7 @@ mod publish;
 mod query;
 mod registry;
 mod settle;
+mod signers;
 mod storage;
 mod supervisor;
 mod telemetry;

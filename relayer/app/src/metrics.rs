@@ -41,6 +41,15 @@ pub struct LaneLabels {
     pub kind: String,
 }
 
+/// An endpoint of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EndpointLabels {
+    /// CAIP-2 name of the chain.
+    pub chain: String,
+    /// Its name, which shows no secret.
+    pub endpoint: String,
+}
+
 /// All metrics, shared by every task.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
@@ -64,6 +73,12 @@ pub struct Metrics {
     pub sends: Family<LaneLabels, Counter>,
     /// Age of the oldest unresolved item of a loop, in milliseconds.
     pub oldest_unresolved: Family<LoopLabels, Gauge>,
+    /// 1 while an endpoint's head advances and agrees with the others' (R8), else 0.
+    pub endpoint_healthy: Family<EndpointLabels, Gauge>,
+    /// 1 while calls reach an endpoint, 0 while its breaker is open.
+    pub endpoint_reached: Family<EndpointLabels, Gauge>,
+    /// Height of an endpoint's newest block.
+    pub endpoint_head: Family<EndpointLabels, Gauge>,
     /// Alarms: what an operator has to look at.
     pub alarms: Family<LaneLabels, Counter>,
 }
@@ -83,6 +98,9 @@ impl Metrics {
         registry.register("lane_events", "Events of lanes", metrics.lane_events.clone());
         registry.register("sends", "Sent transactions by outcome class", metrics.sends.clone());
         registry.register("oldest_unresolved_milliseconds", "Age of the oldest unresolved item", metrics.oldest_unresolved.clone());
+        registry.register("endpoint_healthy", "Whether an endpoint's head advances and agrees", metrics.endpoint_healthy.clone());
+        registry.register("endpoint_reached", "Whether calls reach an endpoint", metrics.endpoint_reached.clone());
+        registry.register("endpoint_head", "Height of an endpoint's newest block", metrics.endpoint_head.clone());
         registry.register("alarms", "What an operator has to look at", metrics.alarms.clone());
         (metrics, Arc::new(registry))
     }

@@ -1,8 +1,10 @@
 //! The relayer as a whole: opens storage, connects to the chains, takes every partition over, and runs the loops.
 
 use crate::api::{self, ApiState};
-use crate::config::{Config, JournalKind};
+use crate::backend;
+use crate::config::Config;
 use crate::dispatch::{Dispatch, JobsFollower};
+use crate::endpoints;
 use crate::folds::{LaneFold, SourceFold};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -62,7 +64,7 @@ pub enum StartError {
     Version(String),
     /// The partition of a lane has another lane's history.
     #[error(
-        "partition {partition} of lanes.v1 belongs to lane {found}, not {configured}; a new signing key needs a lane_partition of its own"
+        "partition {partition} of lanes.v1 belongs to lane {found}, not {configured}; a new signing key needs a `partition` of its own"
     )]
     OtherLane {
         /// The partition.
@@ -95,13 +97,12 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: &Config, stop: CancellationToken) -> Result<Self, StartError> {
-        let JournalKind::Embedded = config.journal.kind;
         std::fs::create_dir_all(&config.data_dir).map_err(|reason| StorageError::Io { path: config.data_dir.clone(), reason })?;
-        let chains = registry::connect(config, &config.data_dir).await?;
-        let storage = Storage::open(config, chains.genesis)?;
         let (metrics, prometheus) = Metrics::new();
+        let chains = registry::connect(config, &config.data_dir, &metrics).await?;
+        let storage = Storage::open(config, chains.genesis)?;
         let parts = Parts {
-            journal: storage.journal.clone(),
+            journal: storage.backend.journal(),
             storage,
             prefix: config.journal.prefix.clone(),
             partitions: config.journal.partitions,
@@ -110,10 +111,10 @@ impl Node {
             stop: stop.clone(),
         };
         let mut group = Supervisor::new(stop.clone());
-        let Chains { sources, lanes, policy, rules, .. } = chains;
+        let Chains { sources, pools, lanes, policy, rules, .. } = chains;
         let chain_names: Vec<ChainId> = sources.iter().map(|source| source.chain().clone()).collect();
         let lane_partitions: Vec<(u32, AccountId)> = lanes.iter().map(|lane| (lane.partition, lane.adapter.lane().clone())).collect();
-        parts.create_topics(&chain_names, config.journal.lane_partitions).await?;
+        parts.storage.backend.prepare(&backend::topics(config, &chain_names)).await?;
 
         for source in sources {
             let at = Topic::Source(source.chain().clone()).name(&parts.prefix).partition(0);
@@ -124,6 +125,10 @@ impl Node {
             let ingest = Ingest { source, owned, state, reconcile_every: config.acurast.reconcile_every_blocks, metrics: metrics.clone() };
             let span = tracing::info_span!("ingest", chain = %ingest.source.chain());
             group.spawn(name, ingest.run(stop.clone()).instrument(span));
+        }
+        for pool in pools {
+            let span = tracing::info_span!("endpoints", chain = %pool.chain());
+            group.spawn(format!("endpoints {}", pool.chain()), endpoints::watch(pool, metrics.clone(), stop.clone()).instrument(span));
         }
         for lane in lanes {
             let name = format!("dispatch {}", lane.adapter.lane());
@@ -166,19 +171,6 @@ impl Node {
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 
 impl Parts {
-    async fn create_topics(&self, chains: &[ChainId], lane_partitions: NonZeroU32) -> Result<(), StartError> {
-        let one = NonZeroU32::MIN;
-        let mut topics: Vec<(Topic, NonZeroU32)> = chains.iter().map(|chain| (Topic::Source(chain.clone()), one)).collect();
-        topics.push((Topic::Lanes, lane_partitions));
-        for topic in [Topic::Jobs, Topic::Outputs, Topic::Receipts, Topic::Reputation, Topic::DeadLetters] {
-            topics.push((topic, self.partitions));
-        }
-        for (topic, partitions) in topics {
-            self.journal.create(&topic.name(&self.prefix), partitions).await?;
-        }
-        Ok(())
-    }
-
     async fn take_over(&self, store: PartitionStore, state: &mut (dyn crate::owned::Fold + Send)) -> Result<Owned, StartError> {
         Ok(Owned::take_over(self.journal.clone(), store, self.lease, state).await?)
     }

@@ -2,14 +2,17 @@
 
 use crate::attester_memory::{AttesterMemory, AttesterMemoryError};
 use crate::chain_source::ChainSource;
-use crate::config::{AcurastConfig, Config, EvmConfig, SecretRef, StartAt};
+use crate::config::{AcurastConfig, Config, EvmConfig, EvmEndpoint, EvmLaneConfig, StartAt};
+use crate::known::{self, KnownError};
+use crate::metrics::Metrics;
 use crate::paced::PacedRecording;
+use crate::signers::{self, SignersError};
 use acurast_adapter_acurast::{AcurastNode, NodeConfig, NodeOracle, RecordedSource, Recording, RecordingError, Start};
 use acurast_adapter_api::oracle::{AssignmentOracle, Attester};
-use acurast_adapter_api::{DestinationRules, LaneAdapter, Source, SourceError};
+use acurast_adapter_api::{DestinationRules, EndpointPool, LaneAdapter, LaneError, Source, SourceError};
 use acurast_adapter_evm::{
-    AttesterConfig, ChainConfig, EndpointError, EndpointLimits, EscrowWatch, EvmChain, EvmEscrowOracle, EvmLane, EvmRules, IdentifyError,
-    LaneConfig, LocalAttester, LocalKey, SignerError, WatchConfig,
+    AttesterConfig, ChainConfig, EndpointConfig, EndpointError, EndpointLimits, EscrowWatch, EvmChain, EvmEscrowOracle, EvmLane, EvmRules,
+    IdentifyError, KnownContract, LaneConfig, LocalAttester, WatchConfig,
 };
 use acurast_events::bytes::{Bytes, EvmAddress, Genesis};
 use acurast_events::caip::{AssetId, CaipError, ChainId};
@@ -19,6 +22,7 @@ use acurast_events::schedule::DEADLINE_DEFAULT;
 use acurast_events::units::{BlockNumber, Gas, LaneNumber, Millis};
 use acurast_relayer_core::{OperatorRoute, OriginRoute, Policy, Rules, SettlementPolicy};
 use acurast_relayer_lane::{FeePolicy, LanePolicy};
+use backon::{BackoffBuilder, ExponentialBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
@@ -32,6 +36,10 @@ const ROOT_SHARE_GAS: Gas = Gas(250_000);
 const WATCH_RANGE_MAX: u64 = 1_000;
 /// How long a node is asked for its genesis at the first start.
 const DISCOVER_MAX: Duration = Duration::from_secs(30);
+
+/// How often a chain that was never reached is asked at a start.
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(15);
 
 /// Why the configured chains can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -55,12 +63,18 @@ pub enum RegistryError {
         /// What differs.
         source: Box<IdentifyError>,
     },
+    /// A lane's key has no role, or another lane's.
+    #[error(transparent)]
+    Lane(#[from] LaneError),
+    /// What is known of a destination can't be read or kept.
+    #[error(transparent)]
+    Known(#[from] KnownError),
     /// A source can't be opened.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A key can't be loaded.
+    /// A signer can't be used.
     #[error(transparent)]
-    Signer(#[from] SignerError),
+    Signer(#[from] SignersError),
     /// No HTTP client.
     #[error("{chain}: {source}")]
     Endpoint {
@@ -123,7 +137,9 @@ pub struct Chains {
     pub genesis: Genesis,
     /// All sources: Acurast first, then escrow facts per destination.
     pub sources: Vec<ChainSource>,
-    /// All lanes, in the order of the partitions of `lanes.v1`.
+    /// The endpoints of each destination, to be watched over.
+    pub pools: Vec<Arc<dyn EndpointPool>>,
+    /// All lanes, chain by chain.
     pub lanes: Vec<LaneSetup>,
     /// Settle's policy.
     pub policy: Policy,
@@ -131,26 +147,31 @@ pub struct Chains {
     pub rules: ChainRules,
 }
 
-/// Connects to every chain and refuses what is not as configured. `state` is where attesters keep what they signed.
+/// Connects to every chain and refuses what is not as configured. `state` is where attesters keep what they signed, and
+/// where what was learned of each destination is kept: a destination that can't be reached is taken as it was known. One
+/// that was never reached is waited for, with an alarm at each try.
 ///
 /// # Errors
 /// See [`RegistryError`].
-pub async fn connect(config: &Config, state: &Path) -> Result<Chains, RegistryError> {
+pub async fn connect(config: &Config, state: &Path, metrics: &Metrics) -> Result<Chains, RegistryError> {
     let (acurast, genesis, oracle) = acurast_source(&config.acurast).await?;
     let mut sources = vec![acurast];
+    let mut pools = Vec::new();
     let mut lanes = Vec::new();
     let mut settlements = Vec::new();
     let mut rules: BTreeMap<ChainId, Box<dyn DestinationRules>> = BTreeMap::new();
-    for evm in &config.evm {
-        let deadlines = deadlines(config, &evm.chain);
-        let served = connect_evm(evm, genesis, &deadlines, oracle.clone(), state).await?;
+    let place = Place { genesis, state, metrics };
+    let connecting = config.evm.iter().map(|evm| connect_evm(evm, deadlines(config, &evm.chain), oracle.clone(), &place));
+    // Side by side: one that is slow to answer delays no other.
+    for (evm, served) in config.evm.iter().zip(futures::future::try_join_all(connecting).await?) {
         rules.insert(evm.chain.clone(), Box::new(EvmRules { chain_id: chain_number(&evm.chain)? }));
         settlements.push(served.policy);
         sources.push(served.watch);
-        lanes.push(served.lane);
+        pools.push(served.pool);
+        lanes.extend(served.lanes);
     }
     let policy = policy(config, genesis, settlements)?;
-    Ok(Chains { genesis, sources, lanes, policy, rules: ChainRules(rules) })
+    Ok(Chains { genesis, sources, pools, lanes, policy, rules: ChainRules(rules) })
 }
 
 async fn acurast_source(config: &AcurastConfig) -> Result<(ChainSource, Genesis, Arc<dyn AssignmentOracle>), RegistryError> {
@@ -188,78 +209,138 @@ pub fn read_recording(path: &Path) -> Result<Recording, RegistryError> {
     Recording::read(BufReader::new(file)).map_err(|error: RecordingError| failed(error.to_string()))
 }
 
+/// What all destinations share.
+struct Place<'a> {
+    genesis: Genesis,
+    state: &'a Path,
+    metrics: &'a Metrics,
+}
+
 struct Served {
     policy: SettlementPolicy,
     watch: ChainSource,
-    lane: LaneSetup,
+    pool: Arc<dyn EndpointPool>,
+    lanes: Vec<LaneSetup>,
+}
+
+/// What the contract is: learned now, or as it was known when the chain can't be reached.
+async fn known_contract(chain: &EvmChain, file: &Path, metrics: &Metrics) -> Result<KnownContract, RegistryError> {
+    let refused =
+        |reason: String| RegistryError::Identify { chain: chain.chain().clone(), source: Box::new(IdentifyError::Refused(reason)) };
+    let before = known::read(file)?;
+    let mut delays = ExponentialBuilder::default().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX).without_max_times().build();
+    loop {
+        match chain.learn().await {
+            Ok(found) => {
+                if let Some(before) = &before {
+                    before.check_genesis(&found).map_err(refused)?;
+                }
+                known::write(file, &found)?;
+                return Ok(found);
+            }
+            Err(IdentifyError::Refused(reason)) => return Err(refused(reason)),
+            Err(IdentifyError::Rpc(error)) => {
+                metrics.alarm(chain.chain().as_str(), "destination_unavailable");
+                if let Some(before) = before {
+                    tracing::warn!(chain = %chain.chain(), %error, "destination unavailable; it is taken as it was known");
+                    return Ok(before);
+                }
+                tracing::error!(chain = %chain.chain(), %error, "destination unavailable and never reached before; the start waits for it");
+                tokio::time::sleep(delays.next().unwrap_or(RETRY_MAX)).await;
+            }
+        }
+    }
 }
 
 async fn connect_evm(
     evm: &EvmConfig,
-    genesis: Genesis,
-    deadlines: &BTreeSet<Millis>,
+    deadlines: BTreeSet<Millis>,
     oracle: Arc<dyn AssignmentOracle>,
-    state: &Path,
+    place: &Place<'_>,
 ) -> Result<Served, RegistryError> {
+    let Place { genesis, state, metrics } = *place;
     let chain_id = chain_number(&evm.chain)?;
     let settlement = EvmAddress::try_from(&evm.settlement.0[..]).map_err(|error| RegistryError::Value(error.to_string()))?;
-    let limits = EndpointLimits { timeout: Duration::from_millis(evm.call_timeout_ms), ..EndpointLimits::default() };
-    let chain = ChainConfig { chain_id, settlement, url: evm.url.clone(), limits, finality: evm.finality };
+    let endpoint = |endpoint: &EvmEndpoint| EndpointConfig { url: endpoint.url.clone(), trusted: endpoint.trusted };
+    let chain = ChainConfig {
+        chain_id,
+        settlement,
+        endpoints: evm.endpoints.iter().map(endpoint).collect(),
+        limits: EndpointLimits { timeout: Duration::from_millis(evm.call_timeout_ms), ..EndpointLimits::default() },
+        finality: evm.finality,
+        block_time: Millis(evm.block_time_ms),
+    };
+    let chain = Arc::new(EvmChain::new(chain).map_err(|source| RegistryError::Endpoint { chain: evm.chain.clone(), source })?);
     let asset: AssetId = evm.chain.asset("slip44:60")?;
+    let contract = format!("{}-{}", evm.chain.reference(), hex::encode(settlement.0));
+    let known = known_contract(&chain, &state.join(format!("destination-{contract}.json")), metrics).await?;
 
-    let mut lane_config = LaneConfig::new(chain.clone(), LaneNumber(evm.lane_number));
-    lane_config.block_time = Millis(evm.block_time_ms);
-    lane_config.items_max = evm.batch.items_max;
-    lane_config.transaction_gas_max = Gas(evm.batch.gas_max);
-    let identify = |source| RegistryError::Identify { chain: evm.chain.clone(), source: Box::new(source) };
-    let lane = EvmLane::connect(lane_config, key(&evm.signer)?).await.map_err(identify)?;
-
-    let shared = Arc::new(EvmChain::new(chain.clone()).map_err(|source| RegistryError::Endpoint { chain: evm.chain.clone(), source })?);
-    let escrows = Arc::new(EvmEscrowOracle::new(shared));
+    let escrows = Arc::new(EvmEscrowOracle::new(chain.clone()));
     let mut attesters: BTreeMap<EvmAddress, Arc<dyn Attester>> = BTreeMap::new();
-    for secret in &evm.attesters {
-        let key = key(secret)?;
+    for signer in &evm.attesters {
+        let key = signers::open(signer).await?;
         let address = key.address();
-        let file = state.join(format!("attester-{}-{}-{}", evm.chain.reference(), hex::encode(settlement.0), hex::encode(address.0)));
+        let file = state.join(format!("attester-{contract}-{}", hex::encode(address.0)));
         let memory = Arc::new(AttesterMemory::open(&file)?);
         let config = AttesterConfig { chain_id, settlement, genesis, deadlines: deadlines.clone() };
         attesters.insert(address, Arc::new(LocalAttester::new(config, key, oracle.clone(), escrows.clone(), memory)));
     }
-    let needed = lane.capabilities().attesters_needed;
+    let needed = known.needed;
     let configured: Vec<EvmAddress> = attesters.keys().copied().collect();
     let enough = u32::try_from(configured.len()).is_ok_and(|count| count >= needed);
-    if !enough || !configured.iter().all(|address| lane.attesters().contains(address)) {
-        return Err(RegistryError::Attesters { chain: evm.chain.clone(), needed, known: lane.attesters().to_vec(), configured });
+    if !enough || !configured.iter().all(|address| known.attesters.contains(address)) {
+        return Err(RegistryError::Attesters { chain: evm.chain.clone(), needed, known: known.attesters.clone(), configured });
     }
 
     let poll = Duration::from_millis(evm.poll_ms);
     let watch =
-        WatchConfig { chain, start: BlockNumber(evm.start_block), genesis: None, asset: asset.clone(), range_max: WATCH_RANGE_MAX, poll };
-    let watch = EscrowWatch::connect(watch).await?;
-    let capabilities = lane.capabilities().clone();
+        WatchConfig { start: BlockNumber(evm.start_block), genesis: known.genesis, asset: asset.clone(), range_max: WATCH_RANGE_MAX, poll };
+    let watch = EscrowWatch::new(chain.clone(), watch);
+    let attesters: Vec<Arc<dyn Attester>> = attesters.into_values().collect();
+    let lanes = open_lanes(evm, &chain, &known, &attesters).await?;
     let policy = SettlementPolicy {
         chain: evm.chain.clone(),
         settlement: evm.settlement.clone(),
         asset,
-        lanes: vec![lane.lane().clone()],
+        lanes: lanes.iter().map(|lane| lane.adapter.lane().clone()).collect(),
         root_share_gas: ROOT_SHARE_GAS,
-        attesters_needed: capabilities.attesters_needed,
-        attesters: capabilities.attesters,
+        attesters_needed: needed,
+        attesters: known.count(),
     };
-    let lane = LaneSetup {
-        adapter: Arc::new(lane),
-        policy: lane_policy(evm),
-        attesters: attesters.into_values().collect(),
-        number: LaneNumber(evm.lane_number),
-        settlement: evm.settlement.clone(),
-        partition: evm.lane_partition,
-    };
-    Ok(Served { policy, watch: ChainSource::Escrow(Box::new(watch)), lane })
+    Ok(Served { policy, watch: ChainSource::Escrow(Box::new(watch)), pool: chain, lanes })
 }
 
-fn key(secret: &SecretRef) -> Result<LocalKey, RegistryError> {
-    let reference = secret.reference().ok_or_else(|| RegistryError::Value("set exactly one of `file` and `env` for each key".into()))?;
-    Ok(LocalKey::load(&reference)?)
+/// The chain's lanes in the order of their numbers: which one serves an account depends on that order (R3), and not on the file's.
+async fn open_lanes(
+    evm: &EvmConfig,
+    chain: &Arc<EvmChain>,
+    known: &KnownContract,
+    attesters: &[Arc<dyn Attester>],
+) -> Result<Vec<LaneSetup>, RegistryError> {
+    let mut configured: Vec<&EvmLaneConfig> = evm.lanes.iter().collect();
+    configured.sort_by_key(|lane| lane.number);
+    let mut lanes = Vec::with_capacity(configured.len());
+    for lane in configured {
+        let number = LaneNumber(lane.number);
+        let mut config = LaneConfig::new(number);
+        config.items_max = evm.batch.items_max;
+        config.transaction_gas_max = Gas(evm.batch.gas_max);
+        let adapter = EvmLane::new(chain.clone(), config, signers::open(&lane.signer).await?, known.clone())?;
+        match adapter.identify().await {
+            // Dispatch asks again before it does anything.
+            Ok(()) | Err(LaneError::Unknown { .. }) => {}
+            Err(refused @ LaneError::Refused { .. }) => return Err(refused.into()),
+        }
+        lanes.push(LaneSetup {
+            adapter: Arc::new(adapter),
+            policy: lane_policy(evm),
+            attesters: attesters.to_vec(),
+            number,
+            settlement: evm.settlement.clone(),
+            partition: lane.partition,
+        });
+    }
+    Ok(lanes)
 }
 
 fn chain_number(chain: &ChainId) -> Result<u64, RegistryError> {
