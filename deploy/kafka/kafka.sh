@@ -11,7 +11,8 @@
 #
 # Environment: KAFKA_HOME (./target/kafka) holds configuration, data and logs; KAFKA_LIBS (~/.cache/acurast-relayer/kafka) the jars;
 # KAFKA_PORT (19092) is the first port: broker i listens on KAFKA_PORT + 2(i-1), its controller on the next one; KAFKA_HEAP (384m) is the
-# heap of each broker; KAFKA_PROPERTIES has further lines for server.properties, in which @PORT@ is the broker's port.
+# heap of each broker; KAFKA_PROPERTIES has further lines for server.properties, in which @PORT@ and @CONTROLLER@ are the broker's ports;
+# KAFKA_FORMAT has further arguments of the storage tool, such as users (--add-scram).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=${KAFKA_HOME:-$PWD/target/kafka}
@@ -55,6 +56,8 @@ configure() { # ID COUNT
   local id=$1 count=$2 replicas=1 isr=1 voters="" i client controller
   client=$(port "$id")
   controller=$((client + 1))
+  local own=${properties//@PORT@/$client}
+  own=${own//@CONTROLLER@/$controller}
   ((count >= 3)) && { replicas=3; isr=2; }
   for ((i = 1; i <= count; i++)); do voters+="${voters:+,}$i@127.0.0.1:$(($(port "$i") + 1))"; done
   mkdir -p "$home/node-$id"
@@ -77,7 +80,7 @@ transaction.state.log.replication.factor=$replicas
 transaction.state.log.min.isr=$isr
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
-${properties//@PORT@/$client}
+$own
 PROPERTIES
   cat > "$home/node-$id/log4j2.yaml" << 'LOGGING'
 Configuration:
@@ -137,7 +140,7 @@ gone_one() { # waits 10 s: the last controllers of a quorum cannot leave in orde
   kill -9 "$pid" 2> /dev/null || true
 }
 stop_all() { each term_one; each gone_one; }
-drop_all() { each kill_one; each gone_one; rm -rf "$home"/node-*; }
+drop_all() { each kill_one; each gone_one; rm -rf "$home"/node-*; rmdir "$home" 2> /dev/null || true; }
 
 case "${1:-}" in
   fetch) fetch ;;
@@ -155,5 +158,5 @@ case "${1:-}" in
   resume) signal CONT "$2" ;;
   revive) from=$(lines "$2"); launch "$2"; await "$2" "$from" ;;
   wipe) stop_all; rm -rf "$home"/node-* ;;
-  *) sed -n '2,14p' "$0"; exit 2 ;;
+  *) sed -n '2,15p' "$0"; exit 2 ;;
 esac

@@ -1,0 +1,108 @@
+//! The cursors of one partition, shared by all its readers.
+//!
+//! A reader finds the cursor whose window has its next record, or that is about to fetch it. Readers that follow the end of
+//! the log thus share one cursor and one fetch; one that starts far behind gets its own, and comes back to the shared one when
+//! it caught up. Cursors that nobody needs are closed.
+
+use crate::cursor::{Cursor, Reached};
+use acurast_events::units::Offset;
+use acurast_relayer_journal::{LogRecord, ReadLimits};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Most cursors of one partition that nobody waits for.
+const CURSORS_MAX: usize = 4;
+/// A cursor that lacks at most so many records to a place is waited for, rather than another one started.
+const NEAR: u64 = 1_024;
+/// How long an answer of the broker about the log's end is good for a reader that is there already. A reader that follows the
+/// end is woken by the records themselves; this only bounds how often one that keeps asking asks the broker.
+const END_FRESH: Duration = Duration::from_millis(100);
+
+/// What is known of one partition, and who reads it.
+#[derive(Default)]
+pub(crate) struct Cursors {
+    open: Mutex<Vec<Arc<Cursor>>>,
+    /// The furthest end that was seen.
+    end: AtomicU64,
+    /// The end that the broker named last, and when it was asked.
+    asked: Mutex<Option<(Offset, Instant)>>,
+}
+
+impl Cursors {
+    fn open(&self) -> MutexGuard<'_, Vec<Arc<Cursor>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log was seen to reach up to `end`.
+    pub(crate) fn saw_end(&self, end: Offset) {
+        self.end.fetch_max(end.0, Ordering::AcqRel);
+    }
+
+    /// The broker was asked at `when` and named `end`.
+    pub(crate) fn asked_end(&self, end: Offset, when: Instant) {
+        self.saw_end(end);
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, when));
+    }
+
+    /// Whether the log ends at `from` as far as can be known without asking: nothing beyond it was ever seen, the broker said
+    /// so a moment ago, and a cursor stands there that would have seen more.
+    pub(crate) fn surely_ends_at(&self, from: Offset) -> bool {
+        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = asked.is_some_and(|(end, when)| end == from && when.elapsed() < END_FRESH);
+        fresh && self.end.load(Ordering::Acquire) <= from.0 && self.standing_at(from).is_some()
+    }
+
+    /// Records from `from` on if a cursor has them, and the furthest end that was seen.
+    pub(crate) fn take(&self, from: Offset, limits: ReadLimits) -> Option<(Vec<LogRecord>, Offset)> {
+        let holder = {
+            let mut open = self.open();
+            // What one had when it ended may not be the log any more.
+            open.retain(|cursor| cursor.reached().ended.is_none());
+            open.iter().find(|cursor| cursor.holds(from)).cloned()?
+        };
+        let records = holder.take(from, limits);
+        self.saw_end(holder.reached().next);
+        // Between the two looks the window may have moved on.
+        (!records.is_empty()).then(|| (records, Offset(self.end.load(Ordering::Acquire))))
+    }
+
+    /// A running cursor that fetched everything before `from` and nothing beyond.
+    pub(crate) fn standing_at(&self, from: Offset) -> Option<Arc<Cursor>> {
+        let stands = |reached: Reached| reached.ended.is_none() && reached.next == from;
+        self.open().iter().find(|cursor| stands(cursor.reached())).cloned()
+    }
+
+    /// A cursor that has the record at `from`, or comes to it soon.
+    pub(crate) fn at(&self, from: Offset, start: impl FnOnce() -> Result<Cursor, String>) -> Result<Arc<Cursor>, String> {
+        let mut open = self.open();
+        open.retain(|cursor| cursor.reached().ended.is_none());
+        let near = |cursor: &Arc<Cursor>| {
+            let next = cursor.reached().next;
+            cursor.holds(from) || (next <= from && from.0.saturating_sub(next.0) <= NEAR)
+        };
+        if let Some(cursor) = open.iter().find(|cursor| near(cursor)) {
+            return Ok(Arc::clone(cursor));
+        }
+        while open.len() >= CURSORS_MAX {
+            let unused = open.iter().enumerate().filter(|(_, cursor)| !cursor.is_awaited()).min_by_key(|(_, cursor)| cursor.used());
+            match unused.map(|(index, _)| index) {
+                Some(index) => drop(open.swap_remove(index)),
+                None => break,
+            }
+        }
+        let cursor = Arc::new(start()?);
+        open.push(Arc::clone(&cursor));
+        Ok(cursor)
+    }
+
+    /// Forgets all cursors: the log isn't what they read.
+    pub(crate) fn forget(&self) {
+        self.open().clear();
+    }
+
+    /// How many cursors run.
+    pub(crate) fn count(&self) -> usize {
+        self.open().iter().filter(|cursor| cursor.reached().ended.is_none()).count()
+    }
+}
