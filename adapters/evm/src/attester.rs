@@ -13,7 +13,7 @@ use acurast_adapter_api::oracle::LeafClaim;
 use acurast_adapter_api::{
     AssignmentOracle, AttestedAssignment, Attester, AttesterError, DestinationRules, EscrowHolder, EscrowOracle, OracleError,
 };
-use acurast_events::bytes::{AssignmentId, Bytes, EvmAddress, Genesis};
+use acurast_events::bytes::{AssignmentId, BlockHash, Bytes, EvmAddress, Genesis, MerkleNode};
 use acurast_events::caip::ChainId;
 use acurast_events::eip712::{RootStatement, domain_separator, root_struct_hash};
 use acurast_events::ids::{assignment_id, dest_id, job_key, owner_key};
@@ -22,7 +22,7 @@ use acurast_events::merkle::MerkleTree;
 use acurast_events::units::{Bit, Execution, Millis, Timestamp};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Why the memory of signed leaves can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +70,9 @@ pub struct LocalAttester {
     assignments: Arc<dyn AssignmentOracle>,
     escrows: Arc<dyn EscrowOracle>,
     memory: Arc<dyn SignedLeaves>,
+    /// Leaves that were found right at a source block: a root whose last leaf could not be read is not derived from its
+    /// first one again. A block that is pruned meanwhile does no harm to them either.
+    derived: Mutex<BTreeSet<(BlockHash, MerkleNode)>>,
     /// One root at a time between looking into the memory and writing to it.
     signing: tokio::sync::Mutex<()>,
 }
@@ -140,6 +143,9 @@ fn check_bits(statement: &RootStatement, leaves: &[LeafClaim]) -> Result<(), Att
     Ok(())
 }
 
+/// Leaves that were found right and are kept; beyond that all are derived anew.
+const DERIVED_KEPT: usize = 4_096;
+
 /// Bits are lane number u16 ‖ counter u48 (PROTOCOL §4).
 const BITS_OF_COUNTER: u32 = 48;
 
@@ -152,7 +158,7 @@ impl LocalAttester {
         escrows: Arc<dyn EscrowOracle>,
         memory: Arc<dyn SignedLeaves>,
     ) -> Self {
-        Self { config, key: key.into(), assignments, escrows, memory, signing: tokio::sync::Mutex::new(()) }
+        Self { config, key: key.into(), assignments, escrows, memory, derived: Mutex::default(), signing: tokio::sync::Mutex::new(()) }
     }
 
     /// The address that the contract has to know as an attester.
@@ -221,6 +227,18 @@ impl LocalAttester {
         refused(index, derived.first().map_or_else(|| "its deadline leaves the calendar".into(), |leaf| difference(&claim.leaf, leaf)))
     }
 
+    fn found_right(&self) -> MutexGuard<'_, BTreeSet<(BlockHash, MerkleNode)>> {
+        self.derived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, leaf: (BlockHash, MerkleNode)) {
+        let mut derived = self.found_right();
+        if derived.len() >= DERIVED_KEPT {
+            derived.clear();
+        }
+        derived.insert(leaf);
+    }
+
     /// Never two leaves of one assignment that differ, never overlapping bits, in all that was ever signed.
     fn check_memory(&self, leaves: &[LeafClaim]) -> Result<Vec<AssignmentLeaf>, AttesterError> {
         let mut new = Vec::new();
@@ -275,7 +293,11 @@ impl Attester for LocalAttester {
         check_statement(statement, leaves)?;
         self.assignments.check_finalized(statement.source_block, statement.source_block_hash).await.map_err(unavailable)?;
         for (index, claim) in leaves.iter().enumerate() {
-            self.check_leaf(index, statement, claim).await?;
+            let leaf = (statement.source_block_hash, claim.leaf.hash());
+            if !self.found_right().contains(&leaf) {
+                self.check_leaf(index, statement, claim).await?;
+                self.keep(leaf);
+            }
         }
         let _one_at_a_time = self.signing.lock().await;
         let new = self.check_memory(leaves)?;

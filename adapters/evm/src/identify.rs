@@ -9,6 +9,13 @@ use acurast_events::bytes::{EvmAddress, Genesis};
 use acurast_events::eip712::domain_separator;
 use acurast_events::units::{Gas, LaneNumber};
 use serde::{Deserialize, Serialize};
+use std::future::Future;
+use std::time::Duration;
+
+/// So many refusals in a row are believed.
+const REFUSALS: u32 = 3;
+/// Between two of them; a wrong configuration is told a moment later for it.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why an endpoint or a contract is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +107,10 @@ impl EvmChain {
     /// `Rpc` when it can't be told (ask again); `Refused` with what to do when it is not what is configured. Another chain id
     /// is refused here and a lost endpoint everywhere else.
     pub async fn learn(&self) -> Result<KnownContract, IdentifyError> {
+        convinced(|| self.learn_once()).await
+    }
+
+    async fn learn_once(&self) -> Result<KnownContract, IdentifyError> {
         let found = self.agreed("the chain id", |witness| witness.endpoint().chain_id()).await?;
         if found != self.chain_id() {
             return Err(IdentifyError::Refused(format!(
@@ -117,7 +128,26 @@ impl EvmChain {
     /// `Rpc` when it can't be told, `Refused` with what to do.
     pub async fn identify_lane(&self, signer: &EvmAddress, number: LaneNumber) -> Result<(), IdentifyError> {
         let ask = |witness| async move { judged(identify_lane(witness, signer, number).await) };
-        self.agreed("the signer's role", ask).await?.map_err(IdentifyError::Refused)
+        convinced(|| async { self.agreed("the signer's role", ask).await?.map_err(IdentifyError::Refused) }).await
+    }
+}
+
+/// A refusal ends the process, and where one trusted endpoint alone answers it rests on one answer: it counts only when it
+/// is given so many times in a row. Everything else is the caller's to ask again.
+async fn convinced<T, Fut>(ask: impl Fn() -> Fut) -> Result<T, IdentifyError>
+where
+    Fut: Future<Output = Result<T, IdentifyError>>,
+{
+    let mut refusals = 1_u32;
+    loop {
+        match ask().await {
+            Err(IdentifyError::Refused(reason)) if refusals < REFUSALS => {
+                tracing::warn!(reason, refusals, "refused; asking again before it is believed");
+                refusals = refusals.saturating_add(1);
+                tokio::time::sleep(REFUSAL_PAUSE).await;
+            }
+            answer => return answer,
+        }
     }
 }
 

@@ -242,8 +242,8 @@ impl Dispatch {
         let at = self.owned.stamp();
         let mut accepted = Vec::new();
         for event in events {
-            if matches!(event, JobsEvent::LeafPlanned(_) | JobsEvent::FulfillmentPlanned(_)) {
-                let caused = self.lane.decide(&self.policy, self.adapter.capabilities(), &LaneInput::Jobs(event), at)?;
+            let caused = self.lane.decide(&self.policy, self.adapter.capabilities(), &LaneInput::Jobs(event), at)?;
+            if !caused.is_empty() {
                 self.lane.evolve(at, &caused)?;
                 accepted.extend(caused);
             }

@@ -15,7 +15,7 @@ use acurast_relayer_store::{PartitionView, Row};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of the rows that these folds write; raised when one of them changes, and stores are folded anew.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 const TABLE_SEAL: u8 = 1;
 const TABLE_KNOWN: u8 = 2;

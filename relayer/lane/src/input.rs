@@ -46,7 +46,7 @@ pub enum EffectOf {
 /// Something that the lane has to take into account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LaneInput {
-    /// An accepted event of `jobs.v1`; all but intents of this lane are passed over.
+    /// An accepted event of `jobs.v1`: intents of this lane are taken, of others the source's newest block is noted.
     Jobs(JobsEvent),
     /// The chain now.
     View(LaneView),

@@ -19,7 +19,8 @@
 //!
 //! A slot is open from its first `AttemptPrepared` to its `SlotFinal`; all its attempts, ended ones too, are watched until
 //! then. An item stands in one open slot at most. A root is `Unsigned → Ready → in a slot → Posted`; it is given up
-//! (`RootAbandoned`), and its leaves planned anew with the same bits, while it is on its way nowhere.
+//! (`RootAbandoned`), and its leaves planned anew with the same bits, while it is on its way nowhere; so is one that no
+//! quorum signs for too long, so that what can't be derived never holds up what can.
 //!
 //! # Each ordered write, and a crash right after it
 //!

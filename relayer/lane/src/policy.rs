@@ -48,6 +48,9 @@ pub struct LanePolicy {
     pub root_age_max: Millis,
     /// A root is planned this long before the first start of its leaves.
     pub root_lead: Millis,
+    /// A root that no quorum signed for so long is given up, and its leaves are planned anew, at the newest source block
+    /// that is known.
+    pub unattested_max: Millis,
     /// Most outputs of one transaction; the chain's own bound binds as well.
     pub batch_items_max: u32,
     /// An output waits at most this long for others to share a transaction with.
@@ -83,6 +86,7 @@ impl Default for LanePolicy {
             root_leaves_max: 256,
             root_age_max: Millis(30_000),
             root_lead: Millis(60_000),
+            unattested_max: Millis(120_000),
             batch_items_max: 32,
             batch_age_max: Millis(1_000),
             expiry_margin: Millis(30_000),

@@ -112,6 +112,7 @@ pub(crate) struct Root {
     pub(crate) leaves: Vec<SettlementId>,
     pub(crate) hashes: Vec<MerkleNode>,
     pub(crate) signatures: Vec<Bytes>,
+    pub(crate) planned_at: Timestamp,
     pub(crate) stage: RootStage,
 }
 

@@ -9,7 +9,7 @@ use crate::input::{ActionKey, CallKey, EffectOf, LaneInput};
 use crate::policy::LanePolicy;
 use acurast_adapter_api::{Capabilities, LaneView, Observation, SendOutcome, Simulation};
 use acurast_events::bytes::{SettlementId, TxHash};
-use acurast_events::jobs::BlockRef;
+use acurast_events::jobs::{BlockRef, JobsEvent};
 use acurast_events::units::{Batch, BlockNumber, Gas, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,6 +62,8 @@ pub(crate) struct Volatile {
     /// Look again before anything else: an answer contradicted the view.
     pub(crate) view_stale: bool,
     pub(crate) finalized: BTreeMap<BlockNumber, BlockRef>,
+    /// The newest final block of the source that an event of `jobs.v1` named.
+    pub(crate) source: Option<BlockRef>,
     pub(crate) watches: BTreeMap<TxHash, Watch>,
     pub(crate) pauses: BTreeMap<ActionKey, Pause>,
     pub(crate) simulations: BTreeMap<CallKey, (Timestamp, Simulation)>,
@@ -106,13 +108,30 @@ impl Volatile {
                 }
             }
             LaneInput::AttestRefused { batch, .. } => self.pause(policy, ActionKey::Attest(*batch), now),
-            LaneInput::Jobs(_)
-            | LaneInput::Attested { .. }
+            LaneInput::Jobs(event) => self.note_source(event),
+            LaneInput::Attested { .. }
             | LaneInput::Reserved(_)
             | LaneInput::Signed { .. }
             | LaneInput::Reported { .. }
             | LaneInput::EffectAnswer { .. }
             | LaneInput::Tick => {}
+        }
+    }
+
+    /// The source goes on with every fact: a newer block may have what was pruned at an older one.
+    fn note_source(&mut self, event: &JobsEvent) {
+        let block = match event {
+            JobsEvent::LeafPlanned(event) => &event.source,
+            JobsEvent::JobOpened(event) => &event.block,
+            JobsEvent::JobMatched(event) => &event.block,
+            JobsEvent::AssignmentStarted(event) => &event.block,
+            JobsEvent::ExecutionReported(event) => &event.block,
+            JobsEvent::JobDone(event) => &event.block,
+            // Blocks of destinations, or none.
+            _ => return,
+        };
+        if self.source.as_ref().is_none_or(|known| known.number < block.number) {
+            self.source = Some(block.clone());
         }
     }
 

@@ -9,7 +9,7 @@ use acurast_events::bytes::SettlementId;
 use acurast_events::ids::{fulfillment_settlement_id, root_settlement_id};
 use acurast_events::jobs::{Fault, JobsEvent};
 use acurast_events::lanes::{AttemptEnd, AttemptPrepared, LanesEvent, Purpose, SlotOutcome};
-use acurast_events::units::{Execution, Slot};
+use acurast_events::units::{BlockNumber, Execution, Millis, Slot};
 use acurast_relayer_lane::{Action, LaneInput};
 use support::shell::Shell;
 use support::{GWEI, START, assignment, leaf, output, workload};
@@ -359,6 +359,26 @@ fn a_leaf_that_attesters_refuse_is_left_out_of_the_next_root_and_given_up_alone(
     assert_eq!(shell.chain.settled().len(), 4);
     assert_eq!(dead(&shell).len(), 3, "the leaf and its two outputs");
     assert_eq!(shell.count("RootAbandoned"), 2);
+}
+
+#[test]
+fn a_root_that_nobody_can_derive_any_more_holds_up_no_other_and_is_planned_anew_at_a_newer_block() {
+    let mut shell = Shell::new(5, workload(1, FAR));
+    shell.policy.unattested_max = Millis(20_000);
+    shell.pruned_below = 1_000;
+    shell.ticks(30);
+    assert_eq!(shell.chain.roots(), 0);
+    assert!(shell.count("RootAbandoned") > 0, "it waits for ever");
+    let newer = |mut event: JobsEvent| {
+        if let JobsEvent::LeafPlanned(leaf) = &mut event {
+            leaf.source.number = BlockNumber(1_500);
+        }
+        event
+    };
+    shell.jobs.extend(workload(2, FAR).into_iter().filter(|event| support::is_of(event, 2)).map(newer));
+    shell.ticks(60);
+    shell.assert_sound();
+    assert_eq!(shell.chain.settled().len(), 4, "both jobs are settled");
 }
 
 #[test]

@@ -86,7 +86,9 @@ impl Lane {
         };
         let mut events = self.expire(context, view);
         events.extend(self.lost_attempts(context, view));
-        // Expiry may free the leaves of a root: they are planned by the next record, which sees them.
+        // Expiry, and giving up what nobody signs, free the leaves of a root: they are planned by the next record, which sees
+        // them.
+        events.extend(self.unattested(context));
         if events.is_empty() {
             events.extend(self.plan_root(context, view)?);
         }

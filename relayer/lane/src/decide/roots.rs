@@ -3,11 +3,11 @@
 use super::Context;
 use crate::error::LaneCoreError;
 use crate::lane::Lane;
-use crate::state::{Leaf, RootStage};
+use crate::state::{Leaf, Root, RootStage};
 use acurast_adapter_api::LaneView;
 use acurast_events::bytes::{Bytes, MerkleNode, SettlementId};
 use acurast_events::eip712::RootStatement;
-use acurast_events::jobs::Fault;
+use acurast_events::jobs::{BlockRef, Fault};
 use acurast_events::lanes::{LanesEvent, RootAbandoned, RootAttested, RootPlanned};
 use acurast_events::merkle::MerkleTree;
 use acurast_events::units::Batch;
@@ -31,7 +31,8 @@ impl Lane {
             .filter(|(_, leaf)| leaf.reverted_at.is_none_or(|at| at.after(context.policy.backoff_max) <= context.now))
             .collect();
         if let Some(alone) = waiting.iter().find(|(_, leaf)| leaf.alone && self.wanted(context, view, leaf)) {
-            return self.root_of(vec![*alone]).map(Some);
+            // At its own block: at a newer one it may be gone from the source's state.
+            return self.root_of(vec![*alone], None).map(Some);
         }
         let mut gathered: Vec<_> = waiting.into_iter().filter(|(_, leaf)| !leaf.alone).collect();
         let most = usize::try_from(context.policy.root_leaves_max.max(1)).unwrap_or(usize::MAX);
@@ -39,7 +40,22 @@ impl Lane {
             return Ok(None);
         }
         gathered.truncate(most);
-        self.root_of(gathered).map(Some)
+        // What nobody could derive at its own block for so long may be pruned there: a newer one is tried.
+        let overdue = gathered.iter().any(|(_, leaf)| leaf.accepted_at.after(context.policy.unattested_max) <= context.now);
+        let newest = self.volatile.source.as_ref().filter(|_| overdue);
+        self.root_of(gathered, newest).map(Some)
+    }
+
+    /// Roots that no quorum signed for too long make room for others, and their leaves are planned anew: a root that can't be
+    /// derived must not hold up those that can.
+    pub(super) fn unattested(&self, context: Context<'_>) -> Vec<LanesEvent> {
+        let overdue =
+            |root: &&Root| root.stage == RootStage::Unsigned && root.planned_at.after(context.policy.unattested_max) <= context.now;
+        let abandon = |root: &Root| {
+            let reason = "no quorum of attesters signed it in time".to_owned();
+            RootAbandoned { batch: root.statement.batch, leaf: None, reason, reverted: false }.into()
+        };
+        self.state.roots.values().filter(overdue).map(abandon).collect()
     }
 
     /// Whether this leaf's root can't wait any longer for company.
@@ -49,14 +65,14 @@ impl Lane {
             || leaf.intent.start <= view.head.timestamp.after(context.policy.root_lead)
     }
 
-    fn root_of(&self, mut leaves: Vec<(&SettlementId, &Leaf)>) -> Result<LanesEvent, LaneCoreError> {
+    fn root_of(&self, mut leaves: Vec<(&SettlementId, &Leaf)>, newest: Option<&BlockRef>) -> Result<LanesEvent, LaneCoreError> {
         let exhausted = || LaneCoreError::Exhausted { lane: self.state.lane().clone(), what: "roots" };
         leaves.sort_by_key(|(_, leaf)| (leaf.intent.escrow_id, leaf.bit));
         let hashes: Vec<MerkleNode> = leaves.iter().map(|(_, leaf)| leaf.leaf().hash()).collect();
         let tree = MerkleTree::new(&hashes).map_err(|error| self.invalid("RootPlanned", &error.to_string()))?;
         // All leaves can be derived at the newest of their blocks; one that can't any more is named by the attester, and
         // then goes alone, at its own block.
-        let source = leaves.iter().map(|(_, leaf)| &leaf.intent.source).max_by_key(|source| source.number);
+        let source = leaves.iter().map(|(_, leaf)| &leaf.intent.source).chain(newest).max_by_key(|source| source.number);
         let source = source.ok_or_else(|| self.invalid("RootPlanned", "no leaves"))?;
         let statement = RootStatement {
             root: tree.root(),

@@ -68,7 +68,7 @@ impl Lane {
         Ok(())
     }
 
-    pub(super) fn root_planned(&mut self, event: &RootPlanned) -> Result<(), LaneCoreError> {
+    pub(super) fn root_planned(&mut self, at: Timestamp, event: &RootPlanned) -> Result<(), LaneCoreError> {
         let invalid = |lane: &Self, reason: &str| Err(lane.invalid("RootPlanned", reason));
         let batch = event.statement.batch;
         let Some(next) = self.next_batch() else {
@@ -96,8 +96,14 @@ impl Lane {
         for id in &event.leaves {
             self.set_leaf_stage(id, LeafStage::InRoot(batch));
         }
-        let root =
-            Root { statement: statement.clone(), leaves: event.leaves.clone(), hashes, signatures: Vec::new(), stage: RootStage::Unsigned };
+        let root = Root {
+            statement: statement.clone(),
+            leaves: event.leaves.clone(),
+            hashes,
+            signatures: Vec::new(),
+            planned_at: at,
+            stage: RootStage::Unsigned,
+        };
         self.state.roots.insert(batch, root);
         self.touch_root(batch);
         Ok(())

@@ -38,7 +38,7 @@ impl Lane {
             LanesEvent::LaneOpened(event) => self.lane_opened(event),
             LanesEvent::RootAccepted(event) => self.root_accepted(at, event),
             LanesEvent::FulfillmentAccepted(event) => self.fulfillment_accepted(at, event),
-            LanesEvent::RootPlanned(event) => self.root_planned(event),
+            LanesEvent::RootPlanned(event) => self.root_planned(at, event),
             LanesEvent::RootAttested(event) => self.root_attested(event),
             LanesEvent::RootAbandoned(event) => self.root_abandoned(at, event),
             LanesEvent::AttemptReserved(event) => self.attempt_reserved(event),

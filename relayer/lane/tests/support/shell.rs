@@ -54,6 +54,8 @@ pub struct Shell {
     pub refuse: BTreeSet<SettlementId>,
     /// Attesters can't be reached.
     pub attesters_down: bool,
+    /// Attesters' nodes have no state of source blocks below this one.
+    pub pruned_below: u64,
     /// The key signs, and its answers are lost.
     pub signer_down: bool,
     /// The first of those answers.
@@ -79,6 +81,7 @@ impl Shell {
             faults: 0,
             refuse: BTreeSet::new(),
             attesters_down: false,
+            pruned_below: 0,
             signer_down: false,
             lost_signature: None,
             boundaries: 0,
@@ -221,6 +224,7 @@ impl Shell {
                 let settlement = |leaf: &acurast_adapter_api::LeafClaim| acurast_events::ids::root_settlement_id(&leaf.leaf.assignment_id);
                 let refused = leaves.iter().position(|leaf| self.refuse.contains(&settlement(leaf)));
                 match refused {
+                    _ if statement.source_block.0 < self.pruned_below => LaneInput::Failed { key, reason: "state pruned".into() },
                     _ if self.attesters_down => LaneInput::Failed { key, reason: "attester unreachable".into() },
                     Some(leaf) => LaneInput::AttestRefused { batch: statement.batch, leaf, reason: "not derived".into() },
                     None => LaneInput::Attested { batch: statement.batch, signatures: vec![Bytes(vec![1; 65])] },
