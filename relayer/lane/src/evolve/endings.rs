@@ -62,11 +62,14 @@ impl Lane {
     pub(super) fn item_final(&mut self, id: &SettlementId, slot: SlotOutcome, item: Option<&ItemFinal>) {
         let cause = match (slot, item.map(|item| item.outcome)) {
             (SlotOutcome::Foreign, _) => Cause::Foreign,
-            (SlotOutcome::Success, Some(ItemOutcome::Settled | ItemOutcome::SettledFailed | ItemOutcome::AlreadySettled)) => {
+            (SlotOutcome::Success, Some(ItemOutcome::Settled | ItemOutcome::SettledFailed)) => {
                 self.end_fulfillment(id);
                 return;
             }
-            (SlotOutcome::Success, Some(ItemOutcome::Skipped)) => Cause::Skipped(item.and_then(|item| item.skip_reason)),
+            // Settled by a transaction that no slot of ours accounts for: which one is asked, so that settle hears of the effect.
+            (SlotOutcome::Success, Some(ItemOutcome::Skipped | ItemOutcome::AlreadySettled)) => {
+                Cause::Skipped(item.and_then(|item| item.skip_reason))
+            }
             (_, Some(_)) => Cause::Reverted,
             (_, None) => Cause::LeftOut,
         };
