@@ -4,7 +4,10 @@
 //! never matters, and each can be repeated alone by (seed, crash).
 
 use crate::mutant::Mutant;
+use crate::probe;
 use crate::scenario::{Outcome, Scenario, run};
+use crate::violation::Violation;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -155,10 +158,13 @@ fn one_seed(seed: u64, tally: &mut Tally) {
     }
 }
 
-/// The first seed, among `seeds` from `first` on, whose crash-free run notices a bug; and what it notices.
-pub fn catch(mutant: Mutant, first: u64, seeds: u64) -> Option<(u64, String)> {
-    (first..first + seeds).find_map(|seed| {
+/// What notices a bug: a named probe, or the first of `seeds` seeds whose run without a crash does; and what it notices.
+pub fn catch(mutant: Mutant, seeds: RangeInclusive<u64>) -> Option<(String, Violation)> {
+    if let Some((name, violation)) = probe::noticed(Some(mutant)) {
+        return Some((format!("\"{name}\""), violation));
+    }
+    seeds.into_iter().find_map(|seed| {
         let outcome = run(Scenario { seed, crash: None }, Some(mutant), false);
-        outcome.violations.first().map(|violation| (seed, violation.to_string()))
+        outcome.violations.into_iter().next().map(|violation| (format!("seed {seed}"), violation))
     })
 }

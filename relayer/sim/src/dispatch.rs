@@ -12,7 +12,7 @@ use crate::random::Random;
 use crate::violation::Violation;
 use acurast_adapter_api::{Capabilities, Effect, Observation, SendOutcome};
 use acurast_events::amount::Amount;
-use acurast_events::bytes::Bytes;
+use acurast_events::bytes::{Bytes, SettlementId};
 use acurast_events::jobs::JobsEvent;
 use acurast_events::lanes::{LanesEvent, Purpose};
 use acurast_events::record::{InputPosition, InputRef};
@@ -193,7 +193,7 @@ impl Dispatch {
             _ => None,
         };
         let at = self.owned.stamp();
-        let events = match self.lane.decide(&self.policy, &self.caps, &what, at) {
+        let mut events = match self.lane.decide(&self.policy, &self.caps, &what, at) {
             Ok(events) => events,
             // The lane stays usable: a report is asked for again, a used-up range stops new roots only.
             Err(LaneCoreError::Report { .. } | LaneCoreError::Exhausted { .. }) => return Ok(()),
@@ -204,6 +204,9 @@ impl Dispatch {
         }
         if let (Some(Mutant::BroadcastBeforeCommit), Some(signed)) = (env.mutant, &signed) {
             self.send(&signed.bytes, env)?;
+        }
+        if env.mutant == Some(Mutant::ReplacementAddsItem) {
+            events.iter_mut().for_each(add_item);
         }
         for event in &events {
             env.tell(|| format!("lane   {event:?}"));
@@ -412,6 +415,16 @@ impl Dispatch {
         let outcome = env.chain.broadcast(bytes);
         env.tell(|| format!("send   {bytes:?}: {outcome:?}"));
         if env.boundaries.pass(Boundary::Sent) { Err(Stop::Crashed) } else { Ok(outcome) }
+    }
+}
+
+/// A bug: what replaces another carries more than it.
+fn add_item(event: &mut LanesEvent) {
+    if let LanesEvent::AttemptPrepared(attempt) = event
+        && attempt.attempt > 0
+        && attempt.purpose == Purpose::Fulfill
+    {
+        attempt.items.push(SettlementId::ZERO);
     }
 }
 

@@ -25,6 +25,7 @@ pub mod ingest;
 pub mod journal;
 pub mod mutant;
 pub mod owned;
+pub mod probe;
 pub mod process;
 pub mod random;
 pub mod report;

@@ -30,13 +30,15 @@ pub enum Mutant {
     ProgressPassesUndecided,
     /// Receipts are published anew, under new ids, after every restart (PROTOCOL §8).
     ReceiptsWithoutIdentity,
+    /// A replacement carries an item that the attempt before it didn't (PROTOCOL §7).
+    ReplacementAddsItem,
     /// That an item died is not told to settle: what was reserved stays (R10).
     DeathUntold,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BroadcastBeforeCommit,
         Self::ApplyBeforeReadBack,
         Self::SlotFromPending,
@@ -49,6 +51,7 @@ impl Mutant {
         Self::LadderWithoutCap,
         Self::ProgressPassesUndecided,
         Self::ReceiptsWithoutIdentity,
+        Self::ReplacementAddsItem,
         Self::DeathUntold,
     ];
 }

@@ -68,6 +68,8 @@ pub enum Gust {
     Journal(u16),
     /// The ingest loops lose their process.
     Ingest,
+    /// Somebody else uses the key.
+    Foreign,
 }
 
 /// What goes wrong at which tick.
@@ -92,7 +94,7 @@ pub fn plan(random: &mut Random, items: &[SettlementId]) -> Plan {
 /// A thing that goes wrong, and what ends it.
 fn gust(random: &mut Random, item: SettlementId) -> (Gust, Option<Gust>) {
     let gwei = |random: &mut Random, low, high| u128::from(random.between(low, high)) * GWEI;
-    match random.below(30) {
+    match random.below(31) {
         0 => (Gust::Evict(None), None),
         1 => (Gust::Evict(Some(gwei(random, 15, 40))), None),
         2..=4 => (Gust::Reorg(random.between(1, 4) as usize, random.chance(500)), None),
@@ -113,7 +115,7 @@ fn gust(random: &mut Random, item: SettlementId) -> (Gust, Option<Gust>) {
         19 => (Gust::Broke(true), Some(Gust::Broke(false))),
         20 | 21 => {
             let end = Gust::Answers(0, 0, 0);
-            (Gust::Answers(random.between(0, 300), random.between(50, 300), random.between(0, 100)), Some(end))
+            (Gust::Answers(random.between(0, 600), random.between(50, 300), random.between(0, 100)), Some(end))
         }
         22 => {
             let node = match random.below(3) {
@@ -132,6 +134,7 @@ fn gust(random: &mut Random, item: SettlementId) -> (Gust, Option<Gust>) {
             (Gust::Skew(if random.chance(500) { far } else { -far }), Some(Gust::Skew(0)))
         }
         28 => (Gust::Journal(random.between(5, 40) as u16), Some(Gust::Journal(0))),
+        29 if random.chance(200) => (Gust::Foreign, None),
         _ => (Gust::Ingest, None),
     }
 }
@@ -178,5 +181,10 @@ pub fn blow(world: &mut World, gust: &Gust) {
         Gust::Skew(ms) => world.skew(*ms),
         Gust::Journal(permille) => world.log.set_rates(FaultRates::all(*permille)),
         Gust::Ingest => world.crash_ingest(),
+        Gust::Foreign => {
+            world.foul = true;
+            let slot = world.env.chain.contract().next_slot;
+            world.env.chain.foreign(slot);
+        }
     }
 }

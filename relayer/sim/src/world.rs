@@ -43,6 +43,8 @@ pub const BEGIN: u64 = 1_000_000_000;
 pub const TICK: u64 = 1_000;
 /// Between two blocks of Acurast, ms.
 const ACURAST_BLOCK: u64 = 6_000;
+/// Strides of a world in which an operator would have to act, ms.
+const FOUL_STRIDE: u64 = 5_000;
 /// A quiet destination's seals are this many blocks apart.
 const QUIET_SEALS: usize = 16;
 /// Attempts of the API to hand an output to the journal.
@@ -86,6 +88,8 @@ pub struct World {
     pub crashes: u64,
     /// The lane's key was used by somebody else, or finality broke: an operator has to act.
     pub foul: bool,
+    /// Items that somebody else delivered while a transaction of ours may have carried them.
+    pub foreign_deliveries: u64,
     machines: Vec<Machine>,
     machine: usize,
     frozen: Option<Frozen>,
@@ -236,6 +240,7 @@ impl World {
             events: 0,
             crashes: 0,
             foul: false,
+            foreign_deliveries: 0,
             machine: 0,
             frozen: None,
             woken: None,
@@ -288,7 +293,8 @@ impl World {
             if self.is_idle() && self.script.next_at().is_none() {
                 return true;
             }
-            let stride = self.stride();
+            // A quarantined lane may hold what nobody mines any more, until its time is over.
+            let stride = if self.foul { FOUL_STRIDE } else { self.stride() };
             self.advance(stride);
         }
         false

@@ -19,7 +19,7 @@ pub enum Node {
     Lagging(usize),
     /// Its head stands at this height, and it answers.
     Frozen(usize),
-    /// It tells of included transactions that they are in blocks which the chain doesn't have.
+    /// It tells of transactions that aren't final that they are in blocks which the chain doesn't have.
     Lying,
 }
 
@@ -155,7 +155,9 @@ impl Chain {
         match self.places.get(tx) {
             Some((at, index)) if *at <= self.head_of(node) => {
                 let (mined, held) = (&self.blocks[*at].mined[*index], &self.blocks[*at].at);
-                let block = if node == Node::Lying { block(held.number.0, 0xfe, held.timestamp.0) } else { held.clone() };
+                // What is final is final on every fork.
+                let forked = node == Node::Lying && *at > self.finalized;
+                let block = if forked { block(held.number.0, 0xfe, held.timestamp.0) } else { held.clone() };
                 Observation::Included(Inclusion { block, success: mined.success })
             }
             // A node that is behind still has it in its pool.

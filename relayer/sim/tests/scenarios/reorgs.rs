@@ -1,6 +1,6 @@
 //! Chains that go back: before finality, with everything on them, and below what was final.
 
-use crate::{attempts, count, ends_well, finals, job_count, pending, rooted};
+use crate::{attempts, count, ends_well, finals, job_count, output_attempts, pending, rooted};
 use acurast_events::lanes::{LanesEvent, SlotOutcome};
 
 #[test]
@@ -91,4 +91,17 @@ fn an_effect_that_somebody_else_brought_about_is_found_and_not_sent_again() {
     assert!(world.lane_events().iter().any(|event| matches!(event, LanesEvent::EffectFound(found) if found.settlement_id == id)));
     assert_eq!(attempts(&world).len(), 2, "it was sent again");
     assert_eq!(world.env.chain.contract().deliveries.len(), 1);
+}
+
+#[test]
+fn an_item_that_another_settled_first_is_found_and_its_job_closes() {
+    let mut world = pending();
+    let item = world.env.chain.signed(&output_attempts(&world)[0].bytes).unwrap().items[0].clone();
+    world.foul = true;
+    world.foreign_deliveries = 1;
+    world.env.chain.deliver_foreign(&item);
+    // Ours is mined all the same, and passed over.
+    ends_well(&mut world, 1);
+    assert_eq!(count(&world, "EffectFound"), 1);
+    assert_eq!(job_count(&world, "JobClosed"), 1);
 }
