@@ -118,6 +118,18 @@ pub enum ReadError {
     /// The topic or partition isn't there.
     #[error("{0}: no such partition; create the topic first, or check the topic prefix")]
     NoSuchPartition(TopicPartition),
+    /// The log no longer has its first records.
+    #[error(
+        "{at}: the log begins at offset {begins}, the records from {asked} on were deleted; a journal's topics keep everything (no retention, no deletion). Restore the topic"
+    )]
+    Truncated {
+        /// Where.
+        at: TopicPartition,
+        /// The first offset that is left.
+        begins: Offset,
+        /// What was asked for.
+        asked: Offset,
+    },
     /// Stored bytes are not a record.
     #[error("{at}: the stored record at offset {offset} is damaged ({reason}); restore the journal from a copy")]
     Corrupted {
@@ -172,7 +184,7 @@ pub enum TopicError {
 ///
 /// # Errors
 /// See [`TopicError`].
-pub(crate) fn check_topic(topic: &TopicName, partitions: NonZeroU32) -> Result<(), TopicError> {
+pub fn check_topic(topic: &TopicName, partitions: NonZeroU32) -> Result<(), TopicError> {
     let name = topic.as_str();
     let valid = !name.is_empty() && name.len() <= 249 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     if !valid {
@@ -188,7 +200,7 @@ pub(crate) fn check_topic(topic: &TopicName, partitions: NonZeroU32) -> Result<(
 ///
 /// # Errors
 /// [`AppendError::Refused`] when a bound is passed.
-pub(crate) fn check_append(at: &TopicPartition, records: &[NewRecord]) -> Result<(), AppendError> {
+pub fn check_append(at: &TopicPartition, records: &[NewRecord]) -> Result<(), AppendError> {
     let refuse = |reason| AppendError::Refused { at: at.clone(), reason };
     let mut total = 0usize;
     for (index, record) in records.iter().enumerate() {

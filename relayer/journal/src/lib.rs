@@ -38,7 +38,7 @@ pub use draft::Draft;
 pub use embedded::{EmbeddedJournal, OpenError};
 pub use frontier::{Frontier, Owner};
 pub use input::{InputError, InputReader};
-pub use journal::{AppendError, EventJournal, ReadError, Refusal, TopicError};
+pub use journal::{AppendError, EventJournal, ReadError, Refusal, TopicError, check_append, check_topic};
 pub use lease::Lease;
 pub use log::{
     Attribute, LogRecord, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_PARTITIONS, MAX_RECORD_BYTES, NewRecord, ReadBatch, ReadLimits,

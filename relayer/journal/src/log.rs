@@ -82,7 +82,7 @@ impl Default for ReadLimits {
 
 impl ReadLimits {
     /// Whether a batch of `records` records and `bytes` bytes takes another one.
-    pub(crate) fn admit(&self, records: usize, bytes: usize) -> bool {
+    pub fn admit(&self, records: usize, bytes: usize) -> bool {
         records == 0 || (records < self.records_max && bytes < self.bytes_max)
     }
 }
