@@ -5,6 +5,7 @@
 //! it caught up. Cursors that nobody needs are closed.
 
 use crate::cursor::{Cursor, Reached};
+use crate::names::after;
 use acurast_events::units::Offset;
 use acurast_relayer_journal::{LogRecord, ReadLimits};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,9 @@ const NEAR: u64 = 1_024;
 /// How long an answer of the broker about the log's end is good for a reader that is there already. A reader that follows the
 /// end is woken by the records themselves; this only bounds how often one that keeps asking asks the broker.
 const END_FRESH: Duration = Duration::from_millis(100);
+
+/// How long a read that has records waits for more of what the log has.
+const FILL: Duration = Duration::from_secs(1);
 
 /// What is known of one partition, and who reads it.
 #[derive(Default)]
@@ -50,11 +54,16 @@ impl Cursors {
     pub(crate) fn surely_ends_at(&self, from: Offset) -> bool {
         let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = asked.is_some_and(|(end, when)| end == from && when.elapsed() < END_FRESH);
-        fresh && self.end.load(Ordering::Acquire) <= from.0 && self.standing_at(from).is_some()
+        fresh && self.end() <= from && self.standing_at(from).is_some()
     }
 
-    /// Records from `from` on if a cursor has them, and the furthest end that was seen.
-    pub(crate) fn take(&self, from: Offset, limits: ReadLimits) -> Option<(Vec<LogRecord>, Offset)> {
+    /// The furthest end that was seen.
+    pub(crate) fn end(&self) -> Offset {
+        Offset(self.end.load(Ordering::Acquire))
+    }
+
+    /// Records from `from` on if a cursor has them.
+    pub(crate) fn take(&self, from: Offset, limits: ReadLimits) -> Option<Vec<LogRecord>> {
         let holder = {
             let mut open = self.open();
             // What one had when it ended may not be the log any more.
@@ -64,7 +73,35 @@ impl Cursors {
         let records = holder.take(from, limits);
         self.saw_end(holder.reached().next);
         // Between the two looks the window may have moved on.
-        (!records.is_empty()).then(|| (records, Offset(self.end.load(Ordering::Acquire))))
+        (!records.is_empty()).then_some(records)
+    }
+
+    /// Adds what follows `records`, as far as `limits` and the end that was seen go. What is on its way is waited for, but not
+    /// long: a read that returns less is right too.
+    pub(crate) async fn fill(&self, records: &mut Vec<LogRecord>, limits: ReadLimits) {
+        let began = Instant::now();
+        let mut bytes = records.iter().fold(0usize, |sum, record| sum.saturating_add(record.size_bytes()));
+        while let Some(last) = records.last() {
+            let next = after(last.offset);
+            if !limits.admit(records.len(), bytes) || self.end() <= next {
+                return;
+            }
+            // Looked up before the records are, so that one that moves on between the two is found by them.
+            let standing = self.standing_at(next);
+            let rest = ReadLimits {
+                records_max: limits.records_max.saturating_sub(records.len()),
+                bytes_max: limits.bytes_max.saturating_sub(bytes),
+            };
+            if let Some(more) = self.take(next, rest) {
+                bytes = more.iter().fold(bytes, |sum, record| sum.saturating_add(record.size_bytes()));
+                records.extend(more);
+                continue;
+            }
+            let Some(cursor) = standing else { return };
+            if tokio::time::timeout(FILL.saturating_sub(began.elapsed()), cursor.wait_beyond(next)).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// A running cursor that fetched everything before `from` and nothing beyond.

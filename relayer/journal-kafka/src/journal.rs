@@ -261,8 +261,9 @@ impl EventJournal for KafkaJournal {
         let cursors = self.inner.cursors(at);
         let mut ended = None;
         for _ in 0..CURSORS_PER_READ_MAX {
-            if let Some((records, end)) = cursors.take(from, limits) {
-                return Ok(ReadBatch { records, end });
+            if let Some(mut records) = cursors.take(from, limits) {
+                cursors.fill(&mut records, limits).await;
+                return Ok(ReadBatch { records, end: cursors.end() });
             }
             if cursors.surely_ends_at(from) {
                 return Ok(ReadBatch { records: Vec::new(), end: from });
@@ -279,10 +280,11 @@ impl EventJournal for KafkaJournal {
                 let reason = format!("the brokers sent nothing for {} ms", self.inner.read_timeout.as_millis());
                 return Err(ReadError::Unavailable { at: at.clone(), reason });
             };
-            let records = cursor.take(from, limits);
+            let mut records = cursor.take(from, limits);
             if !records.is_empty() {
                 cursors.saw_end(reached.next);
-                return Ok(ReadBatch { records, end: bounds.end.max(reached.next) });
+                cursors.fill(&mut records, limits).await;
+                return Ok(ReadBatch { records, end: cursors.end() });
             }
             // Asked once more by another cursor: only what stays missing is missing.
             if let Some(Ended::Hole(hole)) = &reached.ended

@@ -1,6 +1,6 @@
 //! What brokers do on bad days, done to real ones: killed, stalled, short of replicas, topics cut or gone, records too large.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unused_macros, unused_imports)]
 
 #[path = "../../journal/tests/contract/mod.rs"]
 mod contract;

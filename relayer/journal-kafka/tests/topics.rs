@@ -1,6 +1,6 @@
 //! Topics as configured, and brokers that ask who we are.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unused_macros, unused_imports)]
 
 #[path = "../../journal/tests/contract/mod.rs"]
 mod contract;
