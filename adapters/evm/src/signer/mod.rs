@@ -191,12 +191,14 @@ mod tests {
     use super::*;
     use alloy::primitives::U256;
 
+    type Forge = fn(Signature) -> Signature;
+
     /// Signs with its key whatever its address is said to be.
     #[derive(Debug)]
     struct Liar {
         address: EvmAddress,
         key: LocalKey,
-        forge: fn(Signature) -> Signature,
+        forge: Forge,
     }
 
     #[async_trait]
@@ -225,7 +227,7 @@ mod tests {
     async fn a_signature_of_another_key_with_high_s_or_of_nonsense_is_refused() {
         let honest = Signer::new(Liar { address: key(1).address(), key: key(1), forge: |signature| signature });
         assert!(honest.sign(b"message").await.is_ok());
-        let cases: [(EvmAddress, fn(Signature) -> Signature, &str); 4] = [
+        let cases: [(EvmAddress, Forge, &str); 4] = [
             (key(2).address(), |signature| signature, "it is of"),
             (key(1).address(), |signature| signature.with_parity(!signature.v()), "not one of"),
             (key(1).address(), |it| Signature::new(it.r(), ORDER - it.s(), !it.v()), "upper half"),
