@@ -91,17 +91,17 @@ pub struct Published {
 
 impl Published {
     async fn read(config: &Config) -> Result<Self, CliError> {
-        let journal = Storage::journal_read_only(&config.data_dir)?;
+        let journal = Storage::journal_read_only(&config)?;
         let mut ids = std::collections::BTreeSet::new();
         let mut published = Self::default();
-        for record in topic(&journal, config, &Topic::Receipts).await? {
+        for record in topic(journal.as_ref(), config, &Topic::Receipts).await? {
             if let ReceiptsEvent::Receipt(receipt) = ReceiptsEvent::decode(&record.value)?
                 && ids.insert(receipt.id)
             {
                 *published.receipts.entry(receipt.job_key.to_string()).or_default() += 1;
             }
         }
-        for record in topic(&journal, config, &Topic::Reputation).await? {
+        for record in topic(journal.as_ref(), config, &Topic::Reputation).await? {
             let observed = ReputationObserved::decode(&record.value)?;
             if ids.insert(observed.id) {
                 *published.reputation.entry(observed.job_key.to_string()).or_default() += 1;

@@ -3,10 +3,11 @@
 //! | path | what |
 //! |---|---|
 //! | `identity.json` | which Acurast chain and topics the directory belongs to |
-//! | `journal/` | the embedded journal, the truth |
+//! | `journal/` | the embedded journal, the truth; absent where Kafka keeps it |
 //! | `state/` | folds of it; may be removed, they are folded anew |
 //! | `attester-…/` | what an attester signed; must never be removed while its key is used |
 
+use crate::backend::{Backend, BackendError};
 use crate::config::Config;
 use crate::folds::{LaneFold, SCHEMA, SourceFold};
 use crate::owned::{Fold, OwnedError, fold_all};
@@ -14,7 +15,7 @@ use acurast_events::bytes::{Genesis, JobKey};
 use acurast_events::topics::{Topic, TopicPartition};
 use acurast_relayer_core::rows::{account_of_row, job_of_rows};
 use acurast_relayer_core::{JobView, Partition, Table};
-use acurast_relayer_journal::{EmbeddedJournal, EventJournal, FollowError, Frontier, OpenError, PartitionReader};
+use acurast_relayer_journal::{EventJournal, FollowError, Frontier, PartitionReader};
 use acurast_relayer_store::{Identity, PartitionView, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -53,7 +54,7 @@ pub enum StorageError {
     },
     /// The journal can't be opened.
     #[error(transparent)]
-    Journal(#[from] OpenError),
+    Journal(#[from] BackendError),
     /// The store can't be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,7 +78,7 @@ struct IdentityFile {
 /// An open data directory.
 pub struct Storage {
     /// The journal.
-    pub journal: Arc<EmbeddedJournal>,
+    pub backend: Backend,
     /// The folds.
     pub store: Store,
 }
@@ -93,17 +94,26 @@ impl Storage {
         std::fs::create_dir_all(folder).map_err(io)?;
         let identity = Identity { genesis, prefix: config.journal.prefix.clone() };
         check_identity(folder, &identity)?;
-        let journal = Arc::new(EmbeddedJournal::open(&folder.join("journal"))?);
+        let backend = Backend::open(config)?;
         let store = Store::open(&folder.join("state"), &identity, SCHEMA)?;
-        Ok(Self { journal, store })
+        Ok(Self { backend, store })
     }
 
-    /// The journal as it is now.
+    /// The journal, for reading. The embedded one as it is now.
     ///
     /// # Errors
     /// When it can't be opened.
-    pub fn journal_read_only(folder: &Path) -> Result<EmbeddedJournal, StorageError> {
-        Ok(EmbeddedJournal::open_read_only(&folder.join("journal"))?)
+    pub fn journal_read_only(config: &Config) -> Result<Arc<dyn EventJournal>, StorageError> {
+        Ok(Backend::open_read_only(config)?.journal())
+    }
+
+    /// The genesis of the chain that the directory belongs to; nothing before the first start.
+    ///
+    /// # Errors
+    /// When the identity can't be read.
+    pub fn genesis(folder: &Path) -> Result<Option<Genesis>, StorageError> {
+        let path = folder.join("identity.json");
+        if path.exists() { Ok(Some(read_identity(&path)?.genesis)) } else { Ok(None) }
     }
 
     /// The folds as they are now.
@@ -266,7 +276,7 @@ impl fmt::Display for Replayed {
 ///
 /// # Errors
 /// See [`StorageError`].
-pub async fn refold(config: &Config, journal: Arc<EmbeddedJournal>) -> Result<Vec<Replayed>, StorageError> {
+pub async fn refold(config: &Config, journal: Arc<dyn EventJournal>) -> Result<Vec<Replayed>, StorageError> {
     let stored = Storage::store_read_only(&config.data_dir)?;
     let file = read_identity(&config.data_dir.join("identity.json"))?;
     let identity = Identity { genesis: file.genesis, prefix: file.prefix };
@@ -291,14 +301,13 @@ pub async fn refold(config: &Config, journal: Arc<EmbeddedJournal>) -> Result<Ve
 }
 
 async fn fold_until(
-    journal: Arc<EmbeddedJournal>,
+    journal: Arc<dyn EventJournal>,
     store: &Store,
     at: &TopicPartition,
     until: Frontier,
     state: &mut (dyn Fold + Send),
 ) -> Result<String, StorageError> {
     let mut fold = store.partition(at)?;
-    let journal: Arc<dyn EventJournal> = journal;
     let mut reader = PartitionReader::open(journal, at.clone(), Frontier::START).await?;
     loop {
         let batch = reader.next_batch().await?;

@@ -63,9 +63,9 @@ async fn partitions(journal: &dyn EventJournal, only: Option<&str>) -> Result<Ve
 
 async fn tail(args: &TailArgs) -> Result<ExitCode, CliError> {
     let config = Config::load(&args.config.config)?;
-    let journal = Storage::journal_read_only(&config.data_dir)?;
+    let journal = Storage::journal_read_only(&config)?;
     let mut out = std::io::stdout().lock();
-    for at in partitions(&journal, args.topic.as_deref()).await? {
+    for at in partitions(journal.as_ref(), args.topic.as_deref()).await? {
         let mut next = Offset(args.from);
         loop {
             let batch = journal.read(&at, next, ReadLimits::default()).await?;
@@ -104,7 +104,7 @@ fn line(prefix: &str, at: &TopicPartition, record: &LogRecord, args: &TailArgs) 
 
 async fn verify(args: &ConfigArgs) -> Result<ExitCode, CliError> {
     let config = Config::load(&args.config)?;
-    let journal: Arc<dyn EventJournal> = Arc::new(Storage::journal_read_only(&config.data_dir)?);
+    let journal = Storage::journal_read_only(&config)?;
     let mut broken = false;
     for at in partitions(journal.as_ref(), None).await? {
         let authoritative =

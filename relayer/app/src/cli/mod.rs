@@ -6,6 +6,7 @@ mod journal;
 mod record;
 mod replay;
 mod run;
+mod topics;
 
 pub use run::stop_on_signal;
 
@@ -53,6 +54,9 @@ enum Command {
     /// Look at the journal.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    /// The journal's topics on Kafka.
+    #[command(subcommand)]
+    Topics(topics::TopicsCommand),
     /// Fold the journal into an empty state and compare it with the stored one.
     Replay(replay::ReplayArgs),
     /// Check and explain the configuration.
@@ -73,6 +77,7 @@ impl Cli {
             Command::Demo(args) => crate::demo::run(&args).await,
             Command::Job(command) => job::run(command).await,
             Command::Journal(command) => journal::run(command).await,
+            Command::Topics(command) => topics::run(command).await,
             Command::Replay(args) => replay::run(&args).await,
             Command::Config(command) => config::run(command),
             Command::Record(args) => record::run(&args).await,

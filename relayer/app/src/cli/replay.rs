@@ -5,7 +5,6 @@ use crate::config::Config;
 use crate::storage::{Storage, refold};
 use clap::Args;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// What to replay.
 #[derive(Debug, Args)]
@@ -19,7 +18,7 @@ pub struct ReplayArgs {
 
 pub(super) async fn run(args: &ReplayArgs) -> Result<ExitCode, CliError> {
     let config = Config::load(&args.config.config)?;
-    let journal = Arc::new(Storage::journal_read_only(&config.data_dir)?);
+    let journal = Storage::journal_read_only(&config)?;
     let mut equal = true;
     for replayed in refold(&config, journal).await? {
         equal &= replayed.equal();
