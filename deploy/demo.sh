@@ -5,12 +5,15 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/demo/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=demo/recorded.sh
 source "$DEPLOY/demo/recorded.sh"
+# shellcheck source-path=SCRIPTDIR source=demo/kafka.sh
+source "$DEPLOY/demo/kafka.sh"
 
 DIR="${DEMO_DIR:-$ROOT/target/demo}"
 JOBS="${JOBS:-24}"
 SEED="${SEED:-1}"
 KEEP="${KEEP:-0}"
 SOURCE="${SOURCE:-runtime}"
+JOURNAL="${JOURNAL:-embedded}"
 LANES="${LANES:-1}"
 
 usage() {
@@ -20,6 +23,7 @@ demo.sh [down]
 Runs JOBS (24) jobs drawn from SEED (1) through a devnet and the relayer, shows them, and writes target/reports/demo.json.
 KEEP=1 leaves devnet and relayer up afterwards; "demo.sh down" stops them.
 LANES=n spreads the accounts over so many lanes, each with a key of its own (1, up to 5; not of a recording).
+JOURNAL=kafka keeps the journal on a Kafka broker of the devnet instead of in the relayer.
 SOURCE=recording takes the Acurast blocks from a recording (22 jobs, seed 1), as happens where the chain spec can't be had.
 Also: DEMO_DIR (target/demo), RELAYER (the binary), ACURAST_PORT, ANVIL_PORT, API_PORT (free ones), and what devnet.sh --help lists.
 TEXT
@@ -46,6 +50,7 @@ down() {
     echo "relayer stopped"
   fi
   rm -f "$DIR/relayer.pid"
+  broker_down
   devnet down
 }
 
@@ -64,6 +69,7 @@ Everything is still up:
   EVM node           http://127.0.0.1:$ANVIL_PORT
 TEXT
   [[ "$SOURCE" == recording ]] || echo "  Acurast runtime    ws://127.0.0.1:$ACURAST_PORT"
+  [[ "$JOURNAL" == embedded ]] || echo "  Kafka broker       $BROKERS   (logs in $DIR/kafka)"
 }
 
 further() {
@@ -73,7 +79,8 @@ Look further:
   $RELAYER job list --config $DIR/relayer.toml
   $RELAYER job show --config $DIR/relayer.toml JOB
 TEXT
-  # Journal and state have one owner at a time.
+  # Journal and state have one owner at a time; a broker serves any number.
+  [[ "$JOURNAL" == kafka && "$KEEP" != 1 ]] && { echo "The journal went with its broker; KEEP=1 leaves both."; return; }
   [[ "$KEEP" == 1 ]] && echo "and, once it is stopped ($0 down):"
   cat <<TEXT
   $RELAYER journal tail --json --config $DIR/relayer.toml
@@ -89,12 +96,14 @@ case "${1:-}" in
   *) usage >&2; exit 2 ;;
 esac
 
+[[ "$JOURNAL" == embedded || "$JOURNAL" == kafka ]] || die "JOURNAL is embedded or kafka, not $JOURNAL"
 STARTED="$(date +%s%3N)"
 if [[ "$SOURCE" == runtime ]] && ! need_spec; then
   say "demo: without the chain spec the Acurast runtime can't run here; its blocks come from a recording"
   SOURCE=recording
 fi
 need_programs
+[[ "$JOURNAL" == kafka ]] && need_broker
 
 finish() {
   local code=$?
@@ -121,11 +130,12 @@ else
   say "demo: $JOBS jobs, seed $SEED"
   prepare --lanes "$LANES"
 fi
+[[ "$JOURNAL" == kafka ]] && prepare_broker
 code=0
 run "$RELAYER" demo --dir "$DIR" --devnet "$WORKLOAD" || code=$?
 # Counted by programs that share nothing with the relayer: effects and money from the chains, records by a second reader.
 "$RELAYER" journal tail --raw --config "$DIR/relayer.toml" > "$DIR/journal.ndjson"
-run node "$DEPLOY/demo/observe.mjs" --dir "$DIR" --source "$SOURCE" --started "$STARTED" --seed "$SEED" || code=$?
+run node "$DEPLOY/demo/observe.mjs" --dir "$DIR" --source "$SOURCE" --kept "$JOURNAL" --started "$STARTED" --seed "$SEED" || code=$?
 [[ "$KEEP" == 1 ]] && keep
 further
 [[ "$SOURCE" == recording ]] || say "demo: seed $SEED; SEED=$SEED make demo runs the same jobs"

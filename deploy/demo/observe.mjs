@@ -7,12 +7,12 @@ import { fileURLToPath } from 'node:url';
 
 import { report, table, write } from './report.mjs';
 
-const USAGE = 'observe.mjs --dir DIR --source runtime|recording --started MS --seed N   reads DIR/manifest.json and DIR/journal.ndjson, writes demo.json';
+const USAGE = 'observe.mjs --dir DIR --source runtime|recording --kept embedded|kafka --started MS --seed N   reads DIR/manifest.json and DIR/journal.ndjson, writes demo.json';
 const JOBS_MIN = 20;
 const OBSERVER = fileURLToPath(new URL('../devnet/observer.mjs', import.meta.url));
 
 const { values: args } = parseArgs({ options: {
-  dir: { type: 'string' }, source: { type: 'string' }, started: { type: 'string' }, seed: { type: 'string' }, help: { type: 'boolean', short: 'h', default: false },
+  dir: { type: 'string' }, source: { type: 'string' }, kept: { type: 'string', default: 'embedded' }, started: { type: 'string' }, seed: { type: 'string' }, help: { type: 'boolean', short: 'h', default: false },
 } });
 if (args.help || !args.dir || !args.source || !args.started || !args.seed) {
   (args.help ? console.log : console.error)(USAGE);
@@ -35,7 +35,7 @@ const figures = {
   missed: outcomes?.missed ?? 0, cancelled: outcomes?.cancelled ?? 0,
   settled_twice: chain?.settled_twice ?? -1, lost: chain?.lost ?? -1, ledger_difference: ledger?.ledger_difference ?? -1,
   charged_wei: chain?.charged_wei ?? '', relayer_cost_wei: chain?.relayer_cost_wei ?? '', transactions: chain?.relayer_transactions ?? 0,
-  records: journal?.figures?.accepted ?? 0, records_skipped: journal?.figures?.skipped ?? 0, seed: Number(args.seed), source: args.source,
+  records: journal?.figures?.accepted ?? 0, records_skipped: journal?.figures?.skipped ?? 0, seed: Number(args.seed), source: args.source, journal: args.kept,
 };
 if (figures.jobs < JOBS_MIN) failures.push(`${figures.jobs} jobs are fewer than ${JOBS_MIN}`);
 const done = report({ target: 'demo', started: new Date(Number(args.started)), figures, failures });
