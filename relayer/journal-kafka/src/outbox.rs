@@ -49,7 +49,8 @@ impl Outbox {
             .set("message.timeout.ms", kafka.delivery_timeout().as_millis().to_string())
             .set("request.timeout.ms", kafka.delivery_timeout().as_millis().min(10_000).to_string())
             .set("message.max.bytes", message_bytes_max().to_string())
-            .set("linger.ms", "0")
+            // Long enough that the records of one call usually go as one batch.
+            .set("linger.ms", "1")
             .set("retry.backoff.max.ms", "500")
             .set("compression.type", "lz4")
             // More than `room` lets in, so that the library's own bounds are never met.

@@ -180,3 +180,37 @@ async fn too_few_in_sync_replicas_acknowledge_nothing_until_they_are_back() {
     assert_eq!(accepted, expected);
     assert!(acknowledged.iter().all(|subject| subject.parse::<usize>().unwrap() < accepted.len()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_acknowledges_nothing_more_and_keeps_what_it_acknowledged() {
+    if !ready() {
+        return;
+    }
+    let Some(brokers) = Brokers::start_on_small_disk("96m") else { return };
+    let journal = open(&KafkaConfig { delivery_timeout_ms: 5_000, ..brokers.config() });
+    let at = partition(&journal).await;
+    let numbered = |number: usize| [&number.to_be_bytes()[..], &faults_support::noise(1 << 20)].concat();
+    let mut acknowledged = 0;
+    let full = loop {
+        match journal.append(&at, vec![new_record(numbered(acknowledged))]).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 100, "96 MiB take no 100 MiB");
+    };
+    assert!(acknowledged > 5, "{acknowledged}");
+    assert!(matches!(full, AppendError::Uncertain { .. }), "{full:?}");
+    assert!(journal.append(&at, vec![new_record(numbered(0))]).await.is_err(), "it stays full");
+    brokers.enlarge_disk("512m");
+    // Kafka gives a failed disk up, and ends with its only one.
+    brokers.try_act("kill", 1);
+    brokers.act("revive", 1);
+    let appended = eventually(|| async { journal.append(&at, vec![new_record(vec![1])]).await.ok() }).await;
+    let log = faults_support::read_whole(&journal, &at).await;
+    assert!(
+        log.iter().take(acknowledged).enumerate().all(|(number, value)| *value == numbered(number)),
+        "all that was acknowledged is there"
+    );
+    // After them at most the two in doubt, then the new one.
+    assert!((acknowledged..=acknowledged + 2).contains(&usize::try_from(appended[0].0).unwrap()), "{appended:?}");
+}

@@ -4,7 +4,7 @@ use crate::contract::{draft, options, subjects};
 use acurast_events::topics::{TopicName, TopicPartition};
 use acurast_events::units::Offset;
 use acurast_relayer_journal::{
-    ClaimOptions, Claiming, EventJournal, FollowError, Frontier, PartitionReader, PartitionWriter, fresh_writer_id,
+    ClaimOptions, Claiming, EventJournal, FollowError, Frontier, PartitionReader, PartitionWriter, ReadLimits, fresh_writer_id,
 };
 use acurast_relayer_journal_kafka::KafkaConfig;
 use rdkafka::ClientConfig;
@@ -158,6 +158,19 @@ pub(crate) async fn get_config(admin: &AdminClient<DefaultClientContext>, topic:
     let asked = [ResourceSpecifier::Topic(topic.as_str())];
     let mut described = admin.describe_configs(&asked, &AdminOptions::new()).await.unwrap();
     described.pop().unwrap().unwrap().get(name).and_then(|entry| entry.value.clone())
+}
+
+/// All values of a partition, read by read.
+pub(crate) async fn read_whole(journal: &Arc<dyn EventJournal>, at: &TopicPartition) -> Vec<Vec<u8>> {
+    let mut values = Vec::new();
+    loop {
+        let next = Offset(u64::try_from(values.len()).unwrap());
+        let batch = journal.read(at, next, ReadLimits::default()).await.unwrap();
+        values.extend(batch.records.into_iter().map(|record| record.value));
+        if u64::try_from(values.len()).unwrap() >= batch.end.0 {
+            return values;
+        }
+    }
 }
 
 /// Bytes that no compression shortens.

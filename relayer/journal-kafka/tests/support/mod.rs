@@ -18,6 +18,8 @@ use tempfile::TempDir;
 pub(crate) struct Brokers {
     holder: Child,
     home: TempDir,
+    /// Whether `home` is a file system of its own.
+    mounted: bool,
     port: u16,
     pub(crate) addresses: Vec<String>,
 }
@@ -52,6 +54,11 @@ fn free_ports(count: u16) -> u16 {
     }
 }
 
+fn mount(place: &Path, options: &str) -> bool {
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(place).output();
+    mounted.is_ok_and(|mounted| mounted.status.success())
+}
+
 impl Brokers {
     /// Starts one broker or three. Takes seconds.
     pub(crate) fn start(count: u8) -> Self {
@@ -60,7 +67,25 @@ impl Brokers {
 
     /// With further lines in each broker's configuration, and further arguments when its storage is formatted.
     pub(crate) fn start_with(count: u8, properties: &str, format: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), false, count, properties, format)
+    }
+
+    /// One broker whose disk holds no more than `size`; nothing where this user may not mount file systems, which is said.
+    pub(crate) fn start_on_small_disk(size: &str) -> Option<Self> {
         let home = tempfile::tempdir().unwrap();
+        if !mount(home.path(), &format!("size={size}")) {
+            eprintln!("NOT TESTED WITH A FULL DISK: this user may not mount a small file system");
+            return None;
+        }
+        Some(Self::start_in(home, true, 1, "", ""))
+    }
+
+    /// Gives the small disk more room.
+    pub(crate) fn enlarge_disk(&self, size: &str) {
+        assert!(mount(self.home.path(), &format!("remount,size={size}")));
+    }
+
+    fn start_in(home: TempDir, mounted: bool, count: u8, properties: &str, format: &str) -> Self {
         let port = free_ports(u16::from(count) * 2);
         let mut command = Self::command(home.path(), port);
         command
@@ -74,7 +99,7 @@ impl Brokers {
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let addresses: Vec<String> = line.trim().split(',').map(str::to_owned).collect();
         assert_eq!(addresses.len(), usize::from(count), "the brokers didn't start: {line}");
-        Self { holder, home, port, addresses }
+        Self { holder, home, mounted, port, addresses }
     }
 
     fn command(home: &Path, port: u16) -> Command {
@@ -85,8 +110,12 @@ impl Brokers {
 
     /// `kill`, `pause`, `resume` or `revive` broker `id`, counted from 1.
     pub(crate) fn act(&self, verb: &str, id: u8) {
-        let status = Self::command(self.home.path(), self.port).args([verb, &id.to_string()]).status().unwrap();
-        assert!(status.success(), "{verb} {id}");
+        assert!(self.try_act(verb, id), "{verb} {id}");
+    }
+
+    /// As `act`, of a broker that may have ended by itself.
+    pub(crate) fn try_act(&self, verb: &str, id: u8) -> bool {
+        Self::command(self.home.path(), self.port).args([verb, &id.to_string()]).status().unwrap().success()
     }
 
     /// How to reach them, for topics with all the replicas that there are.
@@ -101,6 +130,9 @@ impl Drop for Brokers {
     fn drop(&mut self) {
         drop(self.holder.stdin.take());
         self.holder.wait().unwrap();
+        if self.mounted {
+            Command::new("umount").arg(self.home.path()).status().unwrap();
+        }
     }
 }
 
