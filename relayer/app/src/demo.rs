@@ -91,7 +91,7 @@ pub struct Published {
 
 impl Published {
     async fn read(config: &Config) -> Result<Self, CliError> {
-        let journal = Storage::journal_read_only(&config)?;
+        let journal = Storage::journal_read_only(config)?;
         let mut ids = std::collections::BTreeSet::new();
         let mut published = Self::default();
         for record in topic(journal.as_ref(), config, &Topic::Receipts).await? {
