@@ -10,11 +10,14 @@ mod support;
 use acurast_events::topics::TopicName;
 use acurast_events::units::Offset;
 use acurast_relayer_journal::{EventJournal, ReadError, TopicError};
-use acurast_relayer_journal_kafka::{KafkaConfig, KafkaJournal, SaslConfig, SecretReference, TopicPlan, TopicSettings, TopicState};
+use acurast_relayer_journal_kafka::{
+    KafkaConfig, KafkaJournal, SaslConfig, SecretReference, TlsConfig, TopicPlan, TopicSettings, TopicState,
+};
 use contract::{append_raw, partition, read_raw};
 use faults_support::{admin, create_plain, set_config};
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use support::{Brokers, ready};
 
@@ -114,4 +117,66 @@ async fn a_user_is_known_by_scram_and_nobody_else_is_let_in() {
     let right = KafkaConfig { sasl: Some(scram(folder.path(), "r", true)), ..brokers.config() };
     let at = TopicName::new("acurast.jobs.v1").partition(0);
     assert_eq!(KafkaJournal::open(&right, "acurast.").unwrap().end(&at).await, Ok(Offset(2)));
+}
+
+/// A certificate authority in `folder`, and a certificate by it for each name: `NAME.crt`, `NAME.key`, and both in `NAME.pem`.
+/// False where there is no openssl, which is said.
+fn certificates(folder: &Path, names: &[&str]) -> bool {
+    let openssl = |arguments: &str| {
+        let done = Command::new("openssl").current_dir(folder).args(arguments.split(' ')).output();
+        done.is_ok_and(|done| done.status.success())
+    };
+    const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    if !openssl(&format!("req -x509 {KEY} -keyout ca.key -out ca.pem -subj /CN=authority -days 2")) {
+        eprintln!("NOT TESTED OVER TLS: openssl can't make certificates here");
+        return false;
+    }
+    std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    for name in names {
+        assert!(openssl(&format!("req {KEY} -keyout {name}.key -out {name}.csr -subj /CN={name}")));
+        let sign = format!("x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.crt -days 2 -extfile names");
+        assert!(openssl(&sign));
+        let both = ["key", "crt"].map(|kind| std::fs::read_to_string(folder.join(format!("{name}.{kind}"))).unwrap());
+        std::fs::write(folder.join(format!("{name}.pem")), both.concat()).unwrap();
+    }
+    true
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_mutual_tls_each_side_shows_its_certificate() {
+    if !ready() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    if !certificates(folder.path(), &["broker", "relayer"]) {
+        return;
+    }
+    let place = folder.path().display();
+    let properties = format!(
+        "listeners=SSL://127.0.0.1:@PORT@,CONTROLLER://127.0.0.1:@CONTROLLER@\n\
+         advertised.listeners=SSL://127.0.0.1:@PORT@\n\
+         inter.broker.listener.name=SSL\n\
+         ssl.client.auth=required\n\
+         ssl.keystore.type=PEM\nssl.keystore.location={place}/broker.pem\n\
+         ssl.truststore.type=PEM\nssl.truststore.location={place}/ca.pem"
+    );
+    let brokers = Brokers::start_with(1, &properties, "");
+    let file = |name: &str| Some(folder.path().join(name));
+    let with = |certificate_file: Option<PathBuf>, key_file: Option<PathBuf>, ca_file: Option<PathBuf>| KafkaConfig {
+        tls: Some(TlsConfig { ca_file, certificate_file, key_file, key_password: None }),
+        read_timeout_ms: 2_000,
+        ..brokers.config()
+    };
+    let known = with(file("relayer.crt"), file("relayer.key"), file("ca.pem"));
+    let journal: Arc<dyn EventJournal> = Arc::new(KafkaJournal::open(&known, "acurast.").unwrap());
+    let at = partition(&journal).await;
+    append_raw(&journal, &at, vec![vec![1], vec![2]]).await;
+    assert_eq!(read_raw(&journal, &at).await.len(), 2);
+    // One that shows nothing isn't let in; and a broker whose authority isn't ours isn't believed.
+    for stranger in
+        [with(None, None, file("ca.pem")), with(file("relayer.crt"), file("relayer.key"), file("relayer.crt")), brokers.config()]
+    {
+        let refused = KafkaJournal::open(&KafkaConfig { read_timeout_ms: 2_000, ..stranger }, "acurast.").unwrap().end(&at).await;
+        assert!(matches!(refused, Err(ReadError::Unavailable { .. })), "{refused:?}");
+    }
 }
