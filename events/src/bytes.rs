@@ -25,6 +25,22 @@ fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     Ok(bytes)
 }
 
+/// Bytes turned into digits at once.
+const HEX_CHUNK: usize = 32;
+
+/// Writes 0x and digits. Every record names itself and its predecessor in hexadecimal, so this is on the hot path: no
+/// allocation, and a table instead of an iterator over characters.
+fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    f.write_str("0x")?;
+    let mut digits = [0; 2 * HEX_CHUNK];
+    for chunk in bytes.chunks(HEX_CHUNK) {
+        let Some(digits) = digits.get_mut(..chunk.len().saturating_mul(2)) else { return Err(fmt::Error) };
+        hex::encode_to_slice(chunk, digits).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(digits).map_err(|_| fmt::Error)?)?;
+    }
+    Ok(())
+}
+
 macro_rules! fixed_bytes {
     ($( $(#[$meta:meta])* $name:ident, $length:literal; )*) => { $(
         $(#[$meta])*
@@ -38,7 +54,7 @@ macro_rules! fixed_bytes {
             pub fn as_bytes(&self) -> &[u8] { &self.0 }
         }
         impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { write!(f, "0x{}", hex::encode(self.0)) }
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { write_hex(f, &self.0) }
         }
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { fmt::Display::fmt(self, f) }
@@ -135,7 +151,7 @@ impl From<Vec<u8>> for Bytes {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0x{}", hex::encode(&self.0))
+        write_hex(f, &self.0)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::policy::LanePolicy;
 use crate::state::{FinalSlot, Fulfillment, FulfillmentStage, Leaf, LeafStage, Root, RootStage};
 use acurast_adapter_api::lane::EffectQuery;
 use acurast_adapter_api::oracle::LeafClaim;
-use acurast_adapter_api::{Call, Capabilities, FulfillItem, LaneView, Simulation};
+use acurast_adapter_api::{Call, Capabilities, FulfillItem, LaneView, Observation, Simulation};
 use acurast_events::bytes::{SettlementId, TxHash};
 use acurast_events::lanes::{FeeBid, Purpose};
 use acurast_events::merkle::MerkleTree;
@@ -164,8 +164,13 @@ impl Lane {
     fn watch_finals(&self, context: Context<'_>, view: &LaneView, actions: &mut Vec<Action>) {
         let calm = Millis(context.caps.block_time.0.saturating_mul(FINAL_BLOCKS));
         for slot in self.state.finals.values().rev() {
-            let missed = self.volatile.watches.get(&slot.tx).is_some_and(|watch| watch.not_found > 0);
-            let doubted = missed || self.state.head.quarantine.is_some();
+            let elsewhere = |(_, seen): &(Timestamp, Observation)| match seen {
+                Observation::Included(inclusion) => inclusion.block.hash != slot.block.hash,
+                Observation::NotFound => true,
+                Observation::Pending | Observation::Unknown(_) => false,
+            };
+            let seen = self.volatile.watches.get(&slot.tx).and_then(|watch| watch.observed.as_ref());
+            let doubted = seen.is_some_and(elsewhere) || self.state.head.quarantine.is_some();
             self.look_at(context, slot.tx, if doubted { context.caps.block_time } else { calm }, actions);
             if !self.final_moved(context.policy.not_found_max, &slot.tx, slot) {
                 break;

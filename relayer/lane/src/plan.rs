@@ -129,15 +129,18 @@ impl Lane {
         let rejected = !shrunk && state.attempts.last().is_some_and(|last| last.ended == Some(AttemptEnd::Rejected));
         let refused = |newest: &Attempt| newest.ended.is_none() && self.sent_outcome(newest) == Some(&SendOutcome::FeeTooLow);
         let underpriced = rejected || newest.is_some_and(refused);
+        let since_attempt = state.attempts.last().map_or(Millis(0), |last| context.now.since(last.at));
+        // A pool that is full refuses any price for a moment: a block later it may take the same one.
+        let urgent = shrunk || (underpriced && since_attempt >= context.caps.block_time);
         FeeQuestion {
             market: view.market,
             gas_limit: work.gas,
             last: state.highest_bid(underpriced),
             items: self.item_cap(&view.market, call, work),
-            urgent: shrunk || underpriced,
+            urgent,
             turn: !self.state.slots.keys().any(|earlier| *earlier < slot && self.in_flight(*earlier, view)),
             others_wait: self.others_wait(context, view, slot),
-            since_attempt: state.attempts.last().map_or(Millis(0), |last| context.now.since(last.at)),
+            since_attempt,
             since_send: newest.and_then(|newest| self.since_send(context, newest)),
             replacement_permille_min: context.caps.replacement_permille_min,
         }

@@ -26,6 +26,8 @@ pub(crate) struct Watch {
     pub(crate) observed: Option<(Timestamp, Observation)>,
     /// How often in a row the node didn't know it.
     pub(crate) not_found: u32,
+    /// How often in a row it was in the same block.
+    pub(crate) settled_in: u32,
     pub(crate) sent: Option<(Timestamp, SendOutcome)>,
     /// Send again now: a later slot was refused because this one is missing.
     pub(crate) missing: bool,
@@ -178,6 +180,16 @@ impl Volatile {
 
     fn note_observation(&mut self, tx: &TxHash, observation: &Observation, now: Timestamp) {
         let watch = self.watches.entry(*tx).or_default();
+        let block = |observation: &Observation| match observation {
+            Observation::Included(inclusion) => Some(inclusion.block.hash),
+            Observation::NotFound | Observation::Pending | Observation::Unknown(_) => None,
+        };
+        let before = watch.observed.as_ref().and_then(|(_, before)| block(before));
+        watch.settled_in = match block(observation) {
+            Some(now) if before == Some(now) => watch.settled_in.saturating_add(1),
+            Some(_) => 1,
+            None => 0,
+        };
         match observation {
             Observation::NotFound => watch.not_found = watch.not_found.saturating_add(1),
             // *Unknown* says nothing: neither found nor missing.

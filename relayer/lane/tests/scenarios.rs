@@ -3,14 +3,14 @@
 
 mod support;
 
-use acurast_adapter_api::SendOutcome;
+use acurast_adapter_api::{SendOutcome, Simulation};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::SettlementId;
 use acurast_events::ids::{fulfillment_settlement_id, root_settlement_id};
 use acurast_events::jobs::{Fault, JobsEvent};
 use acurast_events::lanes::{AttemptEnd, AttemptPrepared, LanesEvent, Purpose, SlotOutcome};
 use acurast_events::units::{BlockNumber, Execution, Millis, Slot};
-use acurast_relayer_lane::{Action, LaneInput};
+use acurast_relayer_lane::{Action, CallKey, LaneInput};
 use support::shell::Shell;
 use support::{GWEI, START, assignment, leaf, output, workload};
 
@@ -244,6 +244,28 @@ fn a_named_poison_item_dies_alone_and_the_others_go_on_at_once() {
     assert_eq!((dead.len(), dead[0].0, dead[0].1), (1, id(1, 1), Fault::Relayer));
     assert!(dead[0].2.contains("poison"), "{}", dead[0].2);
     assert_eq!(shell.chain.reverted(), 0);
+}
+
+#[test]
+fn a_node_that_lacks_the_root_condemns_no_output() {
+    let mut shell = Shell::new(1, one());
+    shell.chain.finality_depth = 30;
+    shell.ticks(3);
+    assert_eq!((shell.chain.roots(), shell.finals().len()), (1, 0), "the root is in a block and not final");
+    shell.chain.break_finality(2, false);
+    shell.chain.stalled = true;
+    let call = CallKey { purpose: Purpose::Fulfill, batch: None, items: vec![id(1, 0)] };
+    for _ in 0..20 {
+        let result = Simulation::Reverts { item: Some(0), reason: "UnknownRoot".into() };
+        shell.feed(&LaneInput::Simulated { call: call.clone(), result }).unwrap_or_else(|_| panic!("no crash was asked for"));
+        shell.chain.now += 5_000;
+    }
+    assert_eq!(dead(&shell), Vec::new());
+    shell.chain.stalled = false;
+    shell.chain.finality_depth = 4;
+    shell.ticks(60);
+    shell.assert_sound();
+    assert_eq!(shell.chain.settled().len(), 1);
 }
 
 #[test]

@@ -13,6 +13,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+/// A quarter of a simulated step is taking and giving back memory: small pieces, from one thread each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Seeds within which every mutant has to be noticed: always the same, so that the report can name what notices it.
 const MUTANT_SEEDS: RangeInclusive<u64> = 1..=300;
 /// Most characters of a violation that is told for a mutant.

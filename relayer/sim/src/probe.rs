@@ -11,11 +11,15 @@ use acurast_events::lanes::LanesEvent;
 /// Ticks within which the root of a plain world is final.
 const ROOTED_TICKS_MAX: usize = 40;
 
+/// Ticks after which a ladder has come to its cap: a step of a fifth every five seconds, from one gwei to fifty.
+const LADDER_TICKS: u64 = 160;
+
 /// A probe: its name, and the world at its end.
 type Probe = (&'static str, fn(Option<Mutant>) -> Result<World, Stop>);
 
 /// All of them.
-pub const ALL: [Probe; 2] = [
+pub const ALL: [Probe; 3] = [
+    ("at the operator's cap the same bytes are sent again", dear),
     ("an effect that somebody else brought about is found and not sent again", delivered_by_another),
     ("no answer is not a missing transaction", unanswered),
 ];
@@ -67,6 +71,14 @@ fn unanswered(mutant: Option<Mutant>) -> Result<World, Stop> {
     world.ticks(3);
     world.env.trouble.no_answer = 1_000;
     world.ticks(30);
+    Ok(world)
+}
+
+/// Nothing that the caps allow is mined for a long time: the root's ladder comes to its end.
+fn dear(mutant: Option<Mutant>) -> Result<World, Stop> {
+    let mut world = World::plain(Making { mutant, ..Making::default() }, 1, 1)?;
+    world.env.chain.customs.mine_priority_min = 1_000 * GWEI;
+    world.ticks(LADDER_TICKS);
     Ok(world)
 }
 

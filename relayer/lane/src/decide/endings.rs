@@ -79,17 +79,26 @@ impl Lane {
         events
     }
 
-    /// Gives up what its own simulations condemn.
-    pub(super) fn condemn(&self, context: Context<'_>, call: &CallKey) -> Vec<LanesEvent> {
+    /// Gives up what its own simulations condemn. While its root is not final a revert says nothing of an item: a reorg, or a
+    /// node that lags, may just lack the root.
+    pub(super) fn condemn(&mut self, context: Context<'_>, call: &CallKey) -> Vec<LanesEvent> {
         if let Some(batch) = call.batch {
             return self.root_reverted(context, batch);
         }
         let [id] = call.items.as_slice() else {
             return Vec::new();
         };
-        let waiting = self.state.fulfillments.get(id).is_some_and(|item| item.stage == FulfillmentStage::Waiting);
-        match self.volatile.suspicions.get(id) {
-            Some(held) if waiting && (held.hopeless || held.strikes >= context.policy.strikes_max) => {
+        let Some(item) = self.state.fulfillments.get(id).filter(|item| item.stage == FulfillmentStage::Waiting) else {
+            return Vec::new();
+        };
+        let root = self.state.leaf_of(&item.intent).and_then(|leaf| self.state.standing_root(leaf));
+        let proven = root.is_some_and(|(_, root)| root.stage == RootStage::Posted);
+        match self.volatile.suspicions.get_mut(id) {
+            Some(held) if !proven && !held.hopeless => {
+                held.strikes = 0;
+                Vec::new()
+            }
+            Some(held) if held.hopeless || held.strikes >= context.policy.strikes_max => {
                 // A contract names the item for what the relayer alone can get wrong.
                 let fault = if held.named { Fault::Relayer } else { Fault::Unknown };
                 let reason = format!("it reverts in a simulation of its own: {}", held.reason);

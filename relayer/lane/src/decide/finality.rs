@@ -62,7 +62,8 @@ impl Lane {
     pub(crate) fn final_moved(&self, not_found_max: u32, tx: &TxHash, known: &FinalSlot) -> bool {
         let Some(watch) = self.volatile.watches.get(tx) else { return false };
         match watch.observed.as_ref().map(|(_, observation)| observation) {
-            Some(Observation::Included(inclusion)) => inclusion.block.hash != known.block.hash,
+            // Said once it may be one node's word, or one that lags on a fork.
+            Some(Observation::Included(inclusion)) => inclusion.block.hash != known.block.hash && watch.settled_in >= not_found_max,
             Some(Observation::NotFound | Observation::Unknown(_)) => watch.not_found >= not_found_max,
             // A node that lags has it in its pool; one that reorganised mines it anew, or loses it.
             Some(Observation::Pending) | None => false,
