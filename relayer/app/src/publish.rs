@@ -79,8 +79,12 @@ impl Publisher {
             let batch = reader.next_batch().await?;
             let due: Vec<_> = batch.records.into_iter().filter(|record| Offset(record.record.sequence.0) >= from).collect();
             self.publish(owned, &due).await?;
-            if batch.caught_up {
+            if owned.is_published() {
                 return Ok(());
+            }
+            // A read that shows nothing is not the log's end: what was left out here would never be published.
+            if batch.caught_up {
+                reader.wait().await?;
             }
         }
     }
