@@ -26,6 +26,9 @@ pub struct KafkaConfig {
     /// What topics must be like.
     #[serde(default)]
     pub topics: TopicSettings,
+    /// How several replicas share the partitions out.
+    #[serde(default)]
+    pub group: GroupConfig,
     /// How long an append may stay unacknowledged before its outcome counts as unknown, in milliseconds.
     #[serde(default = "default_delivery_timeout_ms")]
     pub delivery_timeout_ms: u64,
@@ -119,6 +122,34 @@ impl Default for TopicSettings {
     }
 }
 
+/// The consumer group by which several replicas share the partitions out. It assigns work and shows lag; what a replica may write
+/// is decided by its claims in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GroupConfig {
+    /// Name of the group, alike for all replicas; absent: the topic prefix followed by `relayer`.
+    pub id: Option<String>,
+    /// A name of this replica's own that stays the same over restarts (static membership): its partitions wait for it for
+    /// `session_timeout_ms`, also when it stops in an orderly way. Absent: when it stops, the others take over at once.
+    pub instance: Option<String>,
+    /// How long a replica may be out of the brokers' sight before its partitions go to the others, in milliseconds. The brokers
+    /// have bounds of their own (6000 to 1800000 by default: `group.min.session.timeout.ms`, `group.max.session.timeout.ms`).
+    pub session_timeout_ms: u64,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self { id: None, instance: None, session_timeout_ms: 10_000 }
+    }
+}
+
+impl GroupConfig {
+    /// How often the replica shows itself: several times within a session, so that one lost request costs nothing.
+    pub(crate) fn heartbeat_ms(&self) -> u64 {
+        (self.session_timeout_ms / 4).clamp(100, 3_000)
+    }
+}
+
 impl TopicSettings {
     /// The topic's configuration that matters, by name.
     pub(crate) fn entries(&self) -> Vec<(&'static str, String)> {
@@ -162,6 +193,7 @@ impl KafkaConfig {
             tls: None,
             sasl: None,
             topics: TopicSettings::default(),
+            group: GroupConfig::default(),
             delivery_timeout_ms: default_delivery_timeout_ms(),
             read_timeout_ms: default_read_timeout_ms(),
         }
@@ -184,6 +216,13 @@ impl KafkaConfig {
         }
         if self.topics.min_in_sync == 0 || self.topics.min_in_sync > self.topics.replication {
             return wrong("topics.min_in_sync", "must be 1 to topics.replication");
+        }
+        if !(1_000..=300_000).contains(&self.group.session_timeout_ms) {
+            return wrong("group.session_timeout_ms", "must be 1000 to 300000");
+        }
+        let names = [("group.id", &self.group.id), ("group.instance", &self.group.instance)];
+        if let Some((key, _)) = names.into_iter().find(|(_, name)| name.as_ref().is_some_and(|name| !is_name(name))) {
+            return wrong(key, "must be 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-'");
         }
         if let Some(tls) = &self.tls
             && tls.certificate_file.is_some() != tls.key_file.is_some()
@@ -265,6 +304,10 @@ fn set_scram(client: &mut ClientConfig, mechanism: &str, username: &str, passwor
     Ok(())
 }
 
+fn is_name(text: &str) -> bool {
+    (1..=249).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     !host.is_empty() && !text.contains([',', '/', '@', ' ']) && port.parse::<u16>().is_ok_and(|port| port != 0)
@@ -301,6 +344,10 @@ mod tests {
         assert_eq!(key_of(&KafkaConfig::plain(vec![])), "brokers");
         assert_eq!(key_of(&KafkaConfig { delivery_timeout_ms: 0, ..plain() }), "delivery_timeout_ms");
         assert_eq!(key_of(&KafkaConfig { topics: TopicSettings { replication: 1, min_in_sync: 2 }, ..plain() }), "topics.min_in_sync");
+        let group = |group: GroupConfig| key_of(&KafkaConfig { group, ..plain() });
+        assert_eq!(group(GroupConfig { session_timeout_ms: 500, ..GroupConfig::default() }), "group.session_timeout_ms");
+        assert_eq!(group(GroupConfig { id: Some("a b".into()), ..GroupConfig::default() }), "group.id");
+        assert_eq!(group(GroupConfig { instance: Some(String::new()), ..GroupConfig::default() }), "group.instance");
         let tls = TlsConfig { key_file: Some("key.pem".into()), ..TlsConfig::default() };
         assert_eq!(key_of(&KafkaConfig { tls: Some(tls), ..plain() }), "tls");
         let sasl = SaslConfig::Oauthbearer { token: None, oidc: None };
@@ -319,6 +366,18 @@ mod tests {
         assert_eq!(client.get("sasl.password"), Some("open sesame"));
         assert!(!format!("{config:?}").contains("sesame"));
         assert!(!serde_json::to_string(&config).unwrap().contains("sesame"));
+    }
+
+    #[test]
+    fn the_group_is_read_from_a_configuration_and_shows_itself_several_times_per_session() {
+        let read = |text: &str| serde_json::from_str::<GroupConfig>(text);
+        assert_eq!(read("{}").unwrap(), GroupConfig { id: None, instance: None, session_timeout_ms: 10_000 });
+        assert_eq!(read(r#"{"id":"a","instance":"b","session_timeout_ms":7000}"#).unwrap().heartbeat_ms(), 1_750);
+        assert!(read(r#"{"heartbeat_ms":1}"#).is_err());
+        for session_timeout_ms in [1_000, 10_000, 300_000] {
+            let group = GroupConfig { session_timeout_ms, ..GroupConfig::default() };
+            assert!(group.heartbeat_ms() * 3 <= session_timeout_ms);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::admin::{self, Admin, TopicPlan, TopicState};
 use crate::config::{ConfigError, KafkaConfig};
 use crate::cursor::{Cursor, Ended};
 use crate::cursors::Cursors;
+use crate::group::Membership;
 use crate::names::{offset, partition_number};
 use crate::outbox::Outbox;
 use crate::token::TokenSource;
@@ -43,6 +44,7 @@ pub struct KafkaJournal {
 }
 
 struct Inner {
+    config: KafkaConfig,
     outbox: Outbox,
     admin: Admin,
     consumer: ClientConfig,
@@ -70,6 +72,7 @@ impl KafkaJournal {
     pub fn open(config: &KafkaConfig, prefix: &str) -> Result<Self, ConfigError> {
         let client = config.client()?;
         let inner = Inner {
+            config: config.clone(),
             outbox: Outbox::new(config)?,
             admin: Admin::new(config, client.clone()),
             consumer: client,
@@ -121,6 +124,15 @@ impl KafkaJournal {
             None => Ok(()),
             Some(differs) => Err(TopicError::Unavailable(format!("topic {differs}"))),
         }
+    }
+
+    /// Takes part in the consumer group that shares `topics`, with their partitions, out among replicas. Nothing is read through
+    /// it, and what is assigned is advice: the claims in the log decide who owns a partition (R12).
+    ///
+    /// # Errors
+    /// When the configuration makes no client. Brokers that are out of reach are no error: it joins once they are there.
+    pub fn join(&self, topics: &[(TopicName, NonZeroU32)]) -> Result<Membership, ConfigError> {
+        Membership::join(&self.inner.config, &self.inner.prefix, topics)
     }
 
     /// How many consumers run now, over all partitions.

@@ -5,6 +5,7 @@
 //! * [`KafkaJournal`] is the back end; it passes the contract suite of `relayer/journal` on a real broker.
 //! * `outbox` appends: an idempotent producer, every record acknowledged by all in-sync replicas, partition given.
 //! * `cursor` reads: a consumer in a thread of its own with a bounded window; `cursors` shares them among readers.
+//! * [`Membership`] shares the partitions out among replicas by a consumer group, through which nothing is read.
 //! * [`TopicPlan`] compares topics with what they must be; nothing is created by writing or reading.
 //! * [`KafkaConfig`] is how to reach the brokers; secrets stand in it by reference.
 //!
@@ -19,6 +20,7 @@ mod config;
 mod context;
 mod cursor;
 mod cursors;
+mod group;
 mod journal;
 mod names;
 mod outbox;
@@ -27,6 +29,7 @@ mod token;
 mod window;
 
 pub use admin::{TopicPlan, TopicState};
-pub use config::{ConfigError, KafkaConfig, OidcConfig, SaslConfig, TlsConfig, TopicSettings};
+pub use config::{ConfigError, GroupConfig, KafkaConfig, OidcConfig, SaslConfig, TlsConfig, TopicSettings};
+pub use group::Membership;
 pub use journal::KafkaJournal;
 pub use secret::SecretReference;

@@ -9,6 +9,7 @@
 //! * [`PartitionReader`] follows the accepted records of a partition; [`SealedBlocks`] makes complete blocks of a source
 //!   topic's records; [`InputReader`] reads topics that have no chain.
 //! * [`Claiming`] takes a partition over and becomes a [`PartitionWriter`]: append, read back, and only then apply.
+//! * [`Assignment`] says what a replica should claim, where there are several.
 //!
 //! Safety never rests on the broker: a log may repeat, delay or lose records and acknowledgements, and every reader still
 //! sees the same accepted records or halts.
@@ -16,6 +17,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod acceptance;
+mod assignment;
 mod claim;
 mod clock;
 mod draft;
@@ -32,6 +34,7 @@ mod simulated;
 mod writer;
 
 pub use acceptance::{Acceptance, AcceptedRecord, Halt, SkipCounts, SkipReason, Verdict};
+pub use assignment::Assignment;
 pub use claim::{ClaimError, ClaimOptions, Claiming, fresh_writer_id};
 pub use clock::{Clock, SystemClock};
 pub use draft::Draft;
