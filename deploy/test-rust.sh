@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All Rust tests, with the real nodes that some of them talk to. What is absent is said at the start and again at the end, since its tests
-# then pass without having tested anything. In CI (CI=true) an absent EVM node, compiled contracts, an absent Kafka or, where the chain spec
+# then pass without having tested anything. In CI (CI=true) an absent EVM node, compiled contracts, an absent Kafka, S3 server or, where the chain spec
 # can be had, an absent Acurast node is a failure. Arguments go to cargo test.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -38,6 +38,9 @@ fi
 
 export ACURAST_KAFKA="${ACURAST_KAFKA:-$ROOT/deploy/kafka/kafka.sh}"
 unready="$("$ACURAST_KAFKA" ready 2>&1)" || missing Kafka "$unready" 'see deploy/kafka/kafka.sh' required
+
+export ACURAST_MOTO="${ACURAST_MOTO:-${ACURAST_CACHE_DIR:-$HOME/.cache/acurast-relayer}/moto/bin/moto_server}"
+[[ -x "$ACURAST_MOTO" ]] || { missing 'S3 server' "$ACURAST_MOTO is not installed" 'run deploy/setup.sh --moto, or set ACURAST_MOTO' required; unset ACURAST_MOTO; }
 
 tell() {
   ((${#absent[@]})) || return 0

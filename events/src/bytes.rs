@@ -118,6 +118,8 @@ fixed_bytes! {
     EventId, 32;
     /// Hash that chains the records of an authoritative partition (PROTOCOL §3).
     RecordHash, 32;
+    /// Digest of a partition's folded state (PROTOCOL §10).
+    StateHash, 32;
     /// keccak-256 of a payload.
     PayloadHash, 32;
     /// A Merkle root or node.

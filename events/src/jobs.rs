@@ -10,7 +10,7 @@ use crate::caip::{AccountId, AssetId, ChainId};
 use crate::ids::SettlementKind;
 use crate::job_id::JobId;
 use crate::leaves::{JobNumber, KeyType};
-use crate::record::Progress;
+use crate::record::{Progress, StateDigest};
 use crate::source::{BetaReputation, EscrowCaps, MatchedSlot, PublicKey, Registration, ReportedOutcome};
 use crate::units::{Batch, BlockNumber, Count, Execution, Gas, Slot, Timestamp};
 
@@ -670,5 +670,6 @@ crate::events! {
         42 Posted,
         43 LedgerDiffers,
         44 AccountRefunded,
+        64 StateDigest,
     }
 }

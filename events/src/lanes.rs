@@ -7,7 +7,7 @@ use crate::bytes::{Bytes, EscrowId, MerkleNode, SettlementId, TxHash};
 use crate::caip::AccountId;
 use crate::eip712::RootStatement;
 use crate::jobs::{BlockRef, Fault, FulfillmentPlanned, LeafPlanned};
-use crate::record::Progress;
+use crate::record::{Progress, StateDigest};
 use crate::units::{Batch, Bit, Gas, Slot};
 
 crate::wire_enum! {
@@ -339,5 +339,6 @@ crate::events! {
         17 RootAbandoned,
         18 AttemptReserved,
         19 EffectLost,
+        64 StateDigest,
     }
 }

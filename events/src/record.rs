@@ -3,7 +3,7 @@
 //! The value alone decides the meaning; record attributes (CloudEvents) repeat it for subscribers. The chain of
 //! records hashes stored bytes, never a re-encoding.
 
-use crate::bytes::{Bytes, EventId, RecordHash, WriterId};
+use crate::bytes::{Bytes, EventId, RecordHash, StateHash, WriterId};
 use crate::ids::{derived_id, sha256};
 use crate::topics::TopicPartition;
 use crate::units::{Sequence, Term, Timestamp};
@@ -70,6 +70,17 @@ crate::message! {
         1 inputs: Vec<InputPosition>,
         /// Next position of this partition that is to be published, per derived topic.
         2 published: Vec<InputPosition>,
+    }
+
+    /// The digest of a partition's folded state, as its owner computed it (PROTOCOL §10). Whoever folds the same records to
+    /// rows of the same version and finds another one halts. Part of no state; its record has no subject.
+    pub struct StateDigest {
+        /// All records below this sequence are folded: it is the sequence of the record that says so.
+        1 sequence: Sequence,
+        /// The digest.
+        2 digest: StateHash,
+        /// Version of the rows that it is a digest of; folds with rows of another version have nothing to compare.
+        3 schema: u32,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::bytes::{BlockHash, Bytes, EscrowId, EventId, Genesis, MerkleNode, Own
 use crate::caip::AssetId;
 use crate::ids::{owner_key, sha256};
 use crate::job_id::JobId;
-use crate::record::Progress;
+use crate::record::{Progress, StateDigest};
 use crate::units::{BlockNumber, Count, Execution, Gas, Millis, Timestamp};
 
 crate::wire_enum! {
@@ -427,14 +427,15 @@ crate::events! {
         23 EscrowCloseRequested,
         24 EscrowRefunded,
         25 AssignmentRevoked,
+        64 StateDigest,
     }
 }
 
 impl SourceEvent {
-    /// Where the fact comes from; nothing for seals and progress.
+    /// Where the fact comes from; nothing for seals, progress and digests.
     pub fn meta(&self) -> Option<&FactMeta> {
         match self {
-            Self::Progress(_) | Self::BlockSealed(_) => None,
+            Self::Progress(_) | Self::StateDigest(_) | Self::BlockSealed(_) => None,
             Self::Registered(fact) => Some(&fact.meta),
             Self::Matched(fact) => Some(&fact.meta),
             Self::Acknowledged(fact) => Some(&fact.meta),
@@ -467,6 +468,7 @@ impl SourceEvent {
             Self::Found(fact) => Some(&fact.job),
             Self::Reconciled(fact) => Some(&fact.job),
             Self::Progress(_)
+            | Self::StateDigest(_)
             | Self::BlockSealed(_)
             | Self::Remarked(_)
             | Self::UnknownEvent(_)

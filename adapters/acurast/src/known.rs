@@ -68,6 +68,7 @@ impl KnownJobs {
                 }
             },
             SourceEvent::Progress(_)
+            | SourceEvent::StateDigest(_)
             | SourceEvent::BlockSealed(_)
             | SourceEvent::Reported(_)
             | SourceEvent::Amended(_)

@@ -24,7 +24,7 @@ pub struct EndpointUrl(::url::Url);
 
 impl EndpointUrl {
     /// The whole URL, for the HTTP client.
-    pub(crate) fn expose(&self) -> &::url::Url {
+    pub fn expose(&self) -> &::url::Url {
         &self.0
     }
 }

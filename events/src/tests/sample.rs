@@ -66,7 +66,7 @@ macro_rules! fixed_samples {
     )* };
 }
 fixed_samples! {
-    Genesis BlockHash TxHash JobKey OwnerKey DestId AssignmentId SettlementId EscrowId EventId RecordHash PayloadHash MerkleNode
+    Genesis BlockHash TxHash JobKey OwnerKey DestId AssignmentId SettlementId EscrowId EventId RecordHash StateHash PayloadHash MerkleNode
     ProcessorId SignerKey WriterId EvmAddress
 }
 

@@ -3,9 +3,11 @@
 //! Secrets stand here by reference only (`file` or `env`). Environment variables named `ACURAST_RELAYER__SECTION__KEY`
 //! replace single values of the file; lists are set in the file.
 
+mod checkpoints;
 mod lanes;
 mod signer;
 
+pub use checkpoints::CheckpointsConfig;
 pub use lanes::EvmLaneConfig;
 pub use signer::{SignerConfig, SignerKind};
 
@@ -41,6 +43,9 @@ pub struct Config {
     /// Where jobs of chosen owners settle (PROTOCOL §2, rule 3).
     #[serde(default)]
     pub routes: Vec<RouteConfig>,
+    /// Copies of the state outside of `data_dir`.
+    #[serde(default)]
+    pub checkpoints: Option<CheckpointsConfig>,
     /// The HTTP interface.
     #[serde(default)]
     pub api: ApiConfig,
@@ -453,6 +458,9 @@ impl Config {
                 kafka.check().map_err(|error| ConfigError::Invalid { key: "journal".into(), reason: error.to_string() })?;
             }
             (JournalKind::Embedded, None) => {}
+        }
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.check()?;
         }
         for (index, evm) in self.evm.iter().enumerate() {
             let key = |name: &str| format!("evm[{index}].{name}");

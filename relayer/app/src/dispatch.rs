@@ -117,6 +117,7 @@ impl Dispatch {
             }
             self.start(&mut running, &mut busy).await?;
             self.beat(&name);
+            self.owned.digest_if_due().await?;
             self.owned.progress_if_due().await?;
             // More may be there already; results were taken above, so neither starves the other.
             if took && !stop.is_cancelled() {
@@ -227,9 +228,6 @@ impl Dispatch {
         for position in positions {
             self.owned.took(position);
         }
-        for follower in &self.jobs {
-            self.owned.bookmark(follower.reader.partition().clone(), follower.reader.frontier());
-        }
         Ok(took)
     }
 
@@ -291,7 +289,7 @@ impl Dispatch {
         }
         let records = self.owned.append(drafts).await?;
         let rows = self.lane.changes()?;
-        self.owned.commit(&records, rows)?;
+        self.owned.commit(&records, rows, true)?;
         let name = self.adapter.lane().to_string();
         for record in &records {
             for event in record.record.decode_events::<LanesEvent>().map_err(|error| DispatchError::Version(error.to_string()))? {

@@ -10,7 +10,7 @@
 use crate::chain_source::ChainSource;
 use crate::folds::SourceFold;
 use crate::metrics::{FactLabels, Metrics, labels};
-use crate::owned::{Owned, OwnedError, fold_all};
+use crate::owned::{Fold, Owned, OwnedError, fold_all};
 use acurast_adapter_api::{Source, SourceBlock, SourceError};
 use acurast_events::bytes::{BlockHash, Bytes};
 use acurast_events::caip::ChainId;
@@ -113,7 +113,8 @@ impl Ingest {
         let at = self.owned.stamp();
         let records = self.owned.append(drafts(chain, block, at)).await?;
         let rows = fold_all(self.owned.partition(), &mut self.state, &records)?;
-        self.owned.commit(&records, rows)?;
+        self.owned.commit(&records, rows, self.state.is_whole())?;
+        self.owned.digest_if_due().await?;
         self.metrics.records.get_or_create(&labels("ingest", chain.as_str())).inc();
         let now = self.owned.stamp();
         self.metrics.beat("ingest", chain.as_str(), now.0);

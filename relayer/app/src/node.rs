@@ -1,7 +1,9 @@
 //! The relayer as a whole: opens storage, connects to the chains, takes every partition over, and runs the loops.
 
 use crate::api::{self, ApiState};
+use crate::attester_memory::AttesterMemory;
 use crate::backend;
+use crate::checkpoints::Checkpoints;
 use crate::config::Config;
 use crate::dispatch::{Dispatch, JobsFollower};
 use crate::endpoints;
@@ -11,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::owned::{Owned, OwnedError};
 use crate::publish::{PublishError, Publisher};
 use crate::query::SettleHandle;
+use crate::recall::{RecallError, recall};
 use crate::registry::{self, ChainRules, Chains, LaneSetup, RegistryError};
 use crate::settle::{LaneFollower, Settle, SourceFollower};
 use crate::storage::{Storage, StorageError, load_partition};
@@ -20,8 +23,9 @@ use acurast_events::caip::{AccountId, ChainId};
 use acurast_events::lanes::LaneOpened;
 use acurast_events::topics::{Topic, TopicPartition};
 use acurast_relayer_core::Policy;
-use acurast_relayer_journal::{EventJournal, FollowError, Frontier, InputError, InputReader, PartitionReader, SealedBlocks, TopicError};
+use acurast_relayer_journal::{EventJournal, FollowError, InputError, InputReader, PartitionReader, SealedBlocks, TopicError};
 use acurast_relayer_lane::{Lane, LaneCoreError};
+use acurast_relayer_store::checkpoint::PlaceError;
 use acurast_relayer_store::{PartitionStore, StoreError};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -53,6 +57,12 @@ pub enum StartError {
     /// An input topic can't be read.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// An attester's memory can't be made whole.
+    #[error(transparent)]
+    Recall(#[from] RecallError),
+    /// The place of checkpoints makes no sense.
+    #[error(transparent)]
+    Checkpoints(#[from] PlaceError),
     /// A lane's rows can't be loaded.
     #[error(transparent)]
     Lane(#[from] LaneCoreError),
@@ -100,7 +110,7 @@ impl Node {
         std::fs::create_dir_all(&config.data_dir).map_err(|reason| StorageError::Io { path: config.data_dir.clone(), reason })?;
         let (metrics, prometheus) = Metrics::new();
         let chains = registry::connect(config, &config.data_dir, &metrics).await?;
-        let storage = Storage::open(config, chains.genesis)?;
+        let storage = Storage::open(config, chains.genesis).await?;
         let parts = Parts {
             journal: storage.backend.journal(),
             storage,
@@ -111,7 +121,7 @@ impl Node {
             stop: stop.clone(),
         };
         let mut group = Supervisor::new(stop.clone());
-        let Chains { sources, pools, lanes, policy, rules, .. } = chains;
+        let Chains { sources, pools, lanes, memories, policy, rules, .. } = chains;
         let chain_names: Vec<ChainId> = sources.iter().map(|source| source.chain().clone()).collect();
         let lane_partitions: Vec<(u32, AccountId)> = lanes.iter().map(|lane| (lane.partition, lane.adapter.lane().clone())).collect();
         parts.storage.backend.prepare(&backend::topics(config, &chain_names)).await?;
@@ -130,10 +140,14 @@ impl Node {
             let span = tracing::info_span!("endpoints", chain = %pool.chain());
             group.spawn(format!("endpoints {}", pool.chain()), endpoints::watch(pool, metrics.clone(), stop.clone()).instrument(span));
         }
+        // Also of lanes that this process doesn't drive (any more): their assignments may come to others.
+        for partition in 0..config.journal.lane_partitions.get() {
+            recall(&memories, &parts.journal, &Topic::Lanes.name(&parts.prefix).partition(partition)).await?;
+        }
         for lane in lanes {
             let name = format!("dispatch {}", lane.adapter.lane());
             let span = tracing::info_span!("dispatch", lane = %lane.adapter.lane());
-            let dispatch = parts.dispatch(lane).await?;
+            let dispatch = parts.dispatch(lane, &memories).await?;
             group.spawn(name, dispatch.run(stop.clone()).instrument(span));
         }
         let (policy, rules) = (Arc::new(policy), Arc::new(rules));
@@ -154,7 +168,11 @@ impl Node {
             registry: prometheus,
         };
         group.spawn("http", api::serve(config.api.listen, Arc::new(state), stop.clone()));
-        group.spawn("checkpoint", parts.checkpoints());
+        if let Some(checkpoints) = &config.checkpoints {
+            let checkpoints = Checkpoints::new(checkpoints, &config.data_dir, parts.storage.store.clone())?;
+            group.spawn("checkpoints", checkpoints.run(parts.metrics.clone(), stop.clone()));
+        }
+        group.spawn("store", parts.sync());
         Ok(Self { group })
     }
 
@@ -168,7 +186,7 @@ impl Node {
 }
 
 /// How often folds are synced; between, a loss of power costs reading the journal again.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+const SYNC_EVERY: Duration = Duration::from_secs(30);
 
 impl Parts {
     async fn take_over(&self, store: PartitionStore, state: &mut (dyn crate::owned::Fold + Send)) -> Result<Owned, StartError> {
@@ -180,7 +198,7 @@ impl Parts {
         Ok(PartitionReader::open(self.journal.clone(), at, frontier).await?)
     }
 
-    async fn dispatch(&self, setup: LaneSetup) -> Result<Dispatch, StartError> {
+    async fn dispatch(&self, setup: LaneSetup, memories: &[Arc<AttesterMemory>]) -> Result<Dispatch, StartError> {
         let at = Topic::Lanes.name(&self.prefix).partition(setup.partition);
         let configured = setup.adapter.lane().clone();
         let identity = LaneOpened { lane: configured.clone(), number: u32::from(setup.number.0), settlement: setup.settlement };
@@ -193,6 +211,8 @@ impl Parts {
         };
         let mut fold = LaneFold(lane);
         let owned = self.take_over(store, &mut fold).await?;
+        // After the claim, so that nobody's question of an earlier term is missing.
+        recall(memories, &self.journal, &at).await?;
         let lane = fold.0.unwrap_or_else(|| Lane::new(identity.clone()));
         if lane.identity() != &identity {
             return Err(StartError::OtherLane { partition: setup.partition, found: lane.identity().lane.clone(), configured });
@@ -244,7 +264,7 @@ impl Parts {
         };
         if !owned.is_published() {
             // Only after a crash between a record and its publication.
-            let unpublished = PartitionReader::open(self.journal.clone(), at, Frontier::START).await?;
+            let unpublished = PartitionReader::open(self.journal.clone(), at, owned.unpublished_frontier()?).await?;
             publisher.catch_up(&mut owned, unpublished).await?;
         }
         let (handle, queries, announce) = SettleHandle::new(index);
@@ -265,11 +285,11 @@ impl Parts {
     }
 
     /// Syncs the folds now and then, and at the end.
-    async fn checkpoints(self) -> Result<(), StoreError> {
+    async fn sync(self) -> Result<(), StoreError> {
         loop {
             let stopped = tokio::select! {
                 () = self.stop.cancelled() => true,
-                () = tokio::time::sleep(CHECKPOINT_EVERY) => false,
+                () = tokio::time::sleep(SYNC_EVERY) => false,
             };
             self.storage.store.checkpoint()?;
             if stopped {

@@ -11,13 +11,13 @@
 use acurast_events::bytes::Bytes;
 use acurast_events::record::{InputPosition, InputRef, Progress};
 use acurast_events::topics::TopicPartition;
-use acurast_events::units::{Offset, Timestamp};
+use acurast_events::units::{Offset, Sequence, Timestamp};
 use acurast_relayer_journal::{
-    AcceptedRecord, ClaimError, ClaimOptions, Claiming, Draft, EventJournal, FollowError, Frontier, PartitionWriter, ProgressPacer,
-    WriteError, merge_progress, progress_event,
+    AcceptedRecord, ClaimError, ClaimOptions, Claiming, DigestPacer, Draft, EventJournal, FollowError, Frontier, PartitionWriter,
+    ProgressPacer, WriteError, merge_progress, progress_event, state_digest_event,
 };
-use acurast_relayer_store::{PartitionStore, PartitionView, Row, StoreError};
-use std::collections::{BTreeMap, BTreeSet};
+use acurast_relayer_store::{PartitionStore, PartitionView, Row, StoreError, digest_runs};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +57,10 @@ pub trait Fold {
     /// # Errors
     /// When a value can't be encoded.
     fn rows(&mut self) -> Result<Vec<Row>, String>;
+    /// Whether a reader may begin right after the last folded record: in a source topic, when no block is in the making.
+    fn is_whole(&self) -> bool {
+        true
+    }
 }
 
 /// One partition of this process.
@@ -66,7 +70,7 @@ pub struct Owned {
     writer: PartitionWriter,
     progress: Progress,
     pacer: ProgressPacer,
-    bookmarks: BTreeMap<TopicPartition, Frontier>,
+    digest: DigestPacer,
     stamped: Timestamp,
     derives: bool,
 }
@@ -85,8 +89,10 @@ impl Owned {
         let at = store.partition().clone();
         let mut claiming = Claiming::begin(journal, at.clone(), store.position().frontier, ClaimOptions::new(lease)).await?;
         while let Some(records) = claiming.next_batch().await? {
-            let rows = fold_all(&at, state, &records)?;
-            store.commit(&records, rows, &[])?;
+            for run in digest_runs(records) {
+                let rows = fold_all(&at, state, &run)?;
+                store.commit(&run, rows, state.is_whole())?;
+            }
         }
         let writer = claiming.finish()?;
         let progress = store.position().progress.clone();
@@ -97,7 +103,7 @@ impl Owned {
             writer,
             progress,
             pacer: ProgressPacer::default(),
-            bookmarks: BTreeMap::new(),
+            digest: DigestPacer::default(),
             stamped: Timestamp(0),
             derives: false,
         })
@@ -113,12 +119,20 @@ impl Owned {
         &self.store
     }
 
-    /// Where to read an authoritative input from; see [`PartitionStore::input_frontier`].
+    /// Where to read an authoritative input from, so that nothing that isn't taken yet is missed.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn input_frontier(&self, input: &TopicPartition) -> Result<Frontier, StoreError> {
-        self.store.input_frontier(input)
+        self.store.landmark_of(input, Sequence(self.input_next(input).0))
+    }
+
+    /// Where to read this partition from, so that nothing that isn't published yet is missed.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn unpublished_frontier(&self) -> Result<Frontier, StoreError> {
+        self.store.landmark_of(&self.at, Sequence(self.published_next().0))
     }
 
     /// The next position of an input that is not taken yet.
@@ -182,12 +196,14 @@ impl Owned {
         Ok(self.writer.append(drafts).await?)
     }
 
-    /// Stores what records that were read back changed, in one batch with their position.
+    /// Stores what records that were read back changed, in one batch with their position. `whole`: see
+    /// [`PartitionStore::commit`].
     ///
     /// # Errors
     /// When the store fails.
-    pub fn commit(&mut self, records: &[AcceptedRecord], rows: Vec<Row>) -> Result<(), OwnedError> {
-        Ok(self.store.commit(records, rows, &[])?)
+    pub fn commit(&mut self, records: &[AcceptedRecord], rows: Vec<Row>, whole: bool) -> Result<(), OwnedError> {
+        self.digest.took(records.len());
+        Ok(self.store.commit(records, rows, whole)?)
     }
 
     /// Notes that an input was taken: everything below `position.next` is decided and committed.
@@ -200,11 +216,6 @@ impl Owned {
     /// partitions that follow each other would wake each other for ever.
     pub fn passed(&mut self, position: InputPosition) {
         merge_progress(&mut self.progress, &Progress { inputs: vec![position], published: Vec::new() });
-    }
-
-    /// Notes where an authoritative input can be read on from after the next Progress.
-    pub fn bookmark(&mut self, input: TopicPartition, frontier: Frontier) {
-        self.bookmarks.insert(input, frontier);
     }
 
     /// Notes that all below `next` was published.
@@ -247,9 +258,37 @@ impl Owned {
             events: vec![progress_event(&self.progress)],
         };
         let records = self.writer.append(vec![draft]).await?;
-        let bookmarks: Vec<_> = std::mem::take(&mut self.bookmarks).into_iter().collect();
-        self.store.commit(&records, Vec::new(), &bookmarks)?;
+        self.store.commit(&records, Vec::new(), false)?;
         self.pacer.recorded(at);
+        Ok(())
+    }
+
+    /// Records the digest of the state, if one is due, for followers and restored copies to compare theirs with. All that
+    /// was appended must be committed.
+    ///
+    /// # Errors
+    /// As for [`Self::append`].
+    pub async fn digest_if_due(&mut self) -> Result<(), OwnedError> {
+        let at = self.stamp();
+        if !self.digest.due(at) {
+            return Ok(());
+        }
+        let published = self.derives && self.is_published();
+        let draft = Draft {
+            key: Vec::new(),
+            at,
+            input: None,
+            subject: Bytes::default(),
+            traceparent: None,
+            events: vec![state_digest_event(&self.store.state_digest())],
+        };
+        let records = self.writer.append(vec![draft]).await?;
+        self.store.commit(&records, Vec::new(), false)?;
+        if published {
+            // Nothing derives from a digest: see `record_progress`.
+            self.published(Offset(self.writer.frontier().next_sequence.0));
+        }
+        self.digest.recorded(at);
         Ok(())
     }
 }

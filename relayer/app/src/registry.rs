@@ -141,6 +141,8 @@ pub struct Chains {
     pub pools: Vec<Arc<dyn EndpointPool>>,
     /// All lanes, chain by chain.
     pub lanes: Vec<LaneSetup>,
+    /// What the attesters signed; to be made whole by `recall` before they are asked.
+    pub memories: Vec<Arc<AttesterMemory>>,
     /// Settle's policy.
     pub policy: Policy,
     /// The destinations' pure sides.
@@ -158,6 +160,7 @@ pub async fn connect(config: &Config, state: &Path, metrics: &Metrics) -> Result
     let mut sources = vec![acurast];
     let mut pools = Vec::new();
     let mut lanes = Vec::new();
+    let mut memories = Vec::new();
     let mut settlements = Vec::new();
     let mut rules: BTreeMap<ChainId, Box<dyn DestinationRules>> = BTreeMap::new();
     let place = Place { genesis, state, metrics };
@@ -169,9 +172,10 @@ pub async fn connect(config: &Config, state: &Path, metrics: &Metrics) -> Result
         sources.push(served.watch);
         pools.push(served.pool);
         lanes.extend(served.lanes);
+        memories.extend(served.memories);
     }
     let policy = policy(config, genesis, settlements)?;
-    Ok(Chains { genesis, sources, pools, lanes, policy, rules: ChainRules(rules) })
+    Ok(Chains { genesis, sources, pools, lanes, memories, policy, rules: ChainRules(rules) })
 }
 
 async fn acurast_source(config: &AcurastConfig) -> Result<(ChainSource, Genesis, Arc<dyn AssignmentOracle>), RegistryError> {
@@ -221,6 +225,7 @@ struct Served {
     watch: ChainSource,
     pool: Arc<dyn EndpointPool>,
     lanes: Vec<LaneSetup>,
+    memories: Vec<Arc<AttesterMemory>>,
 }
 
 /// What the contract is: learned now, or as it was known when the chain can't be reached.
@@ -277,11 +282,13 @@ async fn connect_evm(
 
     let escrows = Arc::new(EvmEscrowOracle::new(chain.clone()));
     let mut attesters: BTreeMap<EvmAddress, Arc<dyn Attester>> = BTreeMap::new();
+    let mut memories = Vec::new();
     for signer in &evm.attesters {
         let key = signers::open(signer).await?;
         let address = key.address();
         let file = state.join(format!("attester-{contract}-{}", hex::encode(address.0)));
-        let memory = Arc::new(AttesterMemory::open(&file)?);
+        let memory = Arc::new(AttesterMemory::open(&file, evm.chain.clone(), evm.settlement.clone())?);
+        memories.push(memory.clone());
         let config = AttesterConfig { chain_id, settlement, genesis, deadlines: deadlines.clone() };
         attesters.insert(address, Arc::new(LocalAttester::new(config, key, oracle.clone(), escrows.clone(), memory)));
     }
@@ -307,7 +314,7 @@ async fn connect_evm(
         attesters_needed: needed,
         attesters: known.count(),
     };
-    Ok(Served { policy, watch: ChainSource::Escrow(Box::new(watch)), pool: chain, lanes })
+    Ok(Served { policy, watch: ChainSource::Escrow(Box::new(watch)), pool: chain, lanes, memories })
 }
 
 /// The chain's lanes in the order of their numbers: which one serves an account depends on that order (R3), and not on the file's.

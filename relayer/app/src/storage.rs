@@ -4,19 +4,21 @@
 //! |---|---|
 //! | `identity.json` | which Acurast chain and topics the directory belongs to |
 //! | `journal/` | the embedded journal, the truth; absent where Kafka keeps it |
-//! | `state/` | folds of it; may be removed, they are folded anew |
+//! | `state/` | folds of it; may be removed, they are restored from a checkpoint or folded anew |
+//! | `state.restoring/`, `checkpoint.taking/` | what is under way; of no use to anybody else |
 //! | `attester-…/` | what an attester signed; must never be removed while its key is used |
 
 use crate::backend::{Backend, BackendError};
 use crate::config::Config;
 use crate::folds::{LaneFold, SCHEMA, SourceFold};
 use crate::owned::{Fold, OwnedError, fold_all};
+use crate::restore::{RestoreFailed, restore};
 use acurast_events::bytes::{Genesis, JobKey};
 use acurast_events::topics::{Topic, TopicPartition};
 use acurast_relayer_core::rows::{account_of_row, job_of_rows};
 use acurast_relayer_core::{JobView, Partition, Table};
 use acurast_relayer_journal::{EventJournal, FollowError, Frontier, PartitionReader};
-use acurast_relayer_store::{Identity, PartitionView, Store, StoreError};
+use acurast_relayer_store::{Identity, PartitionView, Store, StoreError, digest_runs};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::Write;
@@ -67,6 +69,9 @@ pub enum StorageError {
     /// A record can't be folded.
     #[error(transparent)]
     Owned(#[from] OwnedError),
+    /// The state can't be restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreFailed),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,17 +89,18 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Opens or makes the directory for this chain.
+    /// Opens or makes the directory for this chain; a state that is gone is restored from a checkpoint, where some are kept.
     ///
     /// # Errors
     /// See [`StorageError`].
-    pub fn open(config: &Config, genesis: Genesis) -> Result<Self, StorageError> {
+    pub async fn open(config: &Config, genesis: Genesis) -> Result<Self, StorageError> {
         let folder = &config.data_dir;
         let io = |reason| StorageError::Io { path: folder.clone(), reason };
         std::fs::create_dir_all(folder).map_err(io)?;
         let identity = Identity { genesis, prefix: config.journal.prefix.clone() };
         check_identity(folder, &identity)?;
         let backend = Backend::open(config)?;
+        restore(config, &identity, &backend).await?;
         let store = Store::open(&folder.join("state"), &identity, SCHEMA)?;
         Ok(Self { backend, store })
     }
@@ -121,9 +127,7 @@ impl Storage {
     /// # Errors
     /// When they can't be opened.
     pub fn store_read_only(folder: &Path) -> Result<Store, StorageError> {
-        let file = read_identity(&folder.join("identity.json"))?;
-        let identity = Identity { genesis: file.genesis, prefix: file.prefix };
-        Ok(Store::open_read_only(&folder.join("state"), &identity, SCHEMA)?)
+        Ok(Store::open_read_only(&folder.join("state"), &identity_of(folder)?, SCHEMA)?)
     }
 
     /// All jobs of the folds, open and closed, in order of their keys.
@@ -145,6 +149,15 @@ impl Storage {
         found.sort_unstable_by_key(|(key, _)| *key);
         Ok(found)
     }
+}
+
+/// What the directory belongs to.
+///
+/// # Errors
+/// When it doesn't say.
+pub fn identity_of(folder: &Path) -> Result<Identity, StorageError> {
+    let file = read_identity(&folder.join("identity.json"))?;
+    Ok(Identity { genesis: file.genesis, prefix: file.prefix })
 }
 
 fn read_identity(path: &Path) -> Result<IdentityFile, StorageError> {
@@ -278,21 +291,14 @@ impl fmt::Display for Replayed {
 /// See [`StorageError`].
 pub async fn refold(config: &Config, journal: Arc<dyn EventJournal>) -> Result<Vec<Replayed>, StorageError> {
     let stored = Storage::store_read_only(&config.data_dir)?;
-    let file = read_identity(&config.data_dir.join("identity.json"))?;
-    let identity = Identity { genesis: file.genesis, prefix: file.prefix };
+    let identity = identity_of(&config.data_dir)?;
     let folder = tempfile::tempdir().map_err(|reason| StorageError::Io { path: std::env::temp_dir(), reason })?;
     let empty = Store::open(folder.path(), &identity, SCHEMA)?;
     let mut replayed = Vec::new();
     for at in stored.partitions() {
         let view = stored.view(&at)?;
-        let mut state: Box<dyn Fold + Send> = match Topic::parse(&config.journal.prefix, at.topic.as_str()) {
-            Some(Topic::Source(_)) => Box::new(SourceFold::default()),
-            Some(Topic::Jobs) => Box::new(Partition::new(at.partition, config.journal.partitions)),
-            Some(Topic::Lanes) => Box::new(LaneFold::default()),
-            _ => continue,
-        };
         let until = view.applied()?.frontier;
-        let digest = fold_until(journal.clone(), &empty, &at, until, state.as_mut()).await?;
+        let Some(digest) = fold_until(config, journal.clone(), &empty, &at, until).await? else { continue };
         let (records, stored) = (until.next_sequence.0, view.digest()?.to_string());
         let differences = if stored == digest { Vec::new() } else { differences(&view, &empty.view(&at)?)? };
         replayed.push(Replayed { partition: at.to_string(), records, stored, replayed: digest, differences });
@@ -300,22 +306,39 @@ pub async fn refold(config: &Config, journal: Arc<dyn EventJournal>) -> Result<V
     Ok(replayed)
 }
 
+/// The fold of an authoritative partition as it is stored; nothing for a topic that isn't folded.
+///
+/// # Errors
+/// When a row is of another version, or the store can't be read.
+pub fn fold_of(config: &Config, view: &PartitionView) -> Result<Option<Box<dyn Fold + Send>>, StorageError> {
+    let at = view.partition();
+    Ok(match Topic::parse(&config.journal.prefix, at.topic.as_str()) {
+        Some(Topic::Source(_)) => Some(Box::new(SourceFold::load(view).map_err(StorageError::Version)?)),
+        Some(Topic::Jobs) => Some(Box::new(load_partition(view, at.partition, config.journal.partitions)?)),
+        Some(Topic::Lanes) => Some(Box::new(LaneFold::load(view).map_err(StorageError::Version)?)),
+        _ => None,
+    })
+}
+
 async fn fold_until(
+    config: &Config,
     journal: Arc<dyn EventJournal>,
     store: &Store,
     at: &TopicPartition,
     until: Frontier,
-    state: &mut (dyn Fold + Send),
-) -> Result<String, StorageError> {
+) -> Result<Option<String>, StorageError> {
     let mut fold = store.partition(at)?;
+    let Some(mut state) = fold_of(config, &fold)? else { return Ok(None) };
     let mut reader = PartitionReader::open(journal, at.clone(), Frontier::START).await?;
     loop {
         let batch = reader.next_batch().await?;
         let records: Vec<_> = batch.records.into_iter().filter(|record| record.record.sequence < until.next_sequence).collect();
-        let rows = fold_all(at, state, &records)?;
-        fold.commit(&records, rows, &[])?;
+        for run in digest_runs(records) {
+            let rows = fold_all(at, state.as_mut(), &run)?;
+            fold.commit(&run, rows, state.is_whole())?;
+        }
         if batch.caught_up || fold.position().frontier.next_sequence >= until.next_sequence {
-            return Ok(fold.current_digest().to_string());
+            return Ok(Some(fold.current_digest().to_string()));
         }
     }
 }

@@ -89,7 +89,7 @@ impl<'a> Scope<'a> {
         let contradiction = |reason| EvolveError::Contradiction { subject: subject.clone(), event: event.name(), reason };
         self.folded = self.folded.saturating_add(1);
         match event {
-            JobsEvent::Progress(_) => Ok(()),
+            JobsEvent::Progress(_) | JobsEvent::StateDigest(_) => Ok(()),
             JobsEvent::AccountOpened(event) => self.account_opened(event),
             JobsEvent::AccountClosing(event) => self.account_closing(event),
             JobsEvent::AccountRefunded(event) => self.account_refunded(event),

@@ -140,6 +140,7 @@ pub(crate) fn event(job: &mut Job, event: &JobsEvent, ticket: Ticket) -> Folded 
             }
         },
         JobsEvent::Progress(_)
+        | JobsEvent::StateDigest(_)
         | JobsEvent::JobOpened(_)
         | JobsEvent::JobClosed(_)
         | JobsEvent::AccountOpened(_)

@@ -31,6 +31,7 @@ mod progress;
 mod reader;
 mod sealed;
 mod simulated;
+mod state_digest;
 mod writer;
 
 pub use acceptance::{Acceptance, AcceptedRecord, Halt, SkipCounts, SkipReason, Verdict};
@@ -50,4 +51,5 @@ pub use progress::{ProgressPacer, answered_before, merge_progress, progress_even
 pub use reader::{AcceptedBatch, FollowError, PartitionReader};
 pub use sealed::{SealError, SealedBlock, SealedBlocks, SealedFact};
 pub use simulated::{Fault, FaultRates, SimulatedJournal};
+pub use state_digest::{DigestPacer, state_digest_event, state_digest_of};
 pub use writer::{Lost, PartitionWriter, WriteError};

@@ -101,7 +101,7 @@ impl SealedBlocks {
         for event in events {
             match event {
                 SourceEvent::BlockSealed(seal) => blocks.push(self.close(seal, accepted)?),
-                SourceEvent::Progress(_) => {}
+                SourceEvent::Progress(_) | SourceEvent::StateDigest(_) => {}
                 fact => self.collect(fact, record.sequence)?,
             }
         }

@@ -8,6 +8,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod actions;
+mod asked;
 mod decide;
 mod draft;
 pub mod error;
@@ -25,6 +26,7 @@ mod state;
 pub mod status;
 mod volatile;
 
+pub use asked::{asked_leaves, leaf_of};
 pub use error::LaneCoreError;
 pub use input::{Action, ActionKey, CallKey, EffectOf, LaneInput, SignRequest};
 pub use lane::Lane;

@@ -109,6 +109,16 @@ impl Lane {
         Ok(Self { state, index, volatile: Volatile::default(), dirty: BTreeSet::new() })
     }
 
+    /// The lane of these rows, whichever it is; nothing where none was opened.
+    ///
+    /// # Errors
+    /// `Row` when a row does not decode.
+    pub fn of_rows<'a>(rows: impl Iterator<Item = (u8, &'a [u8], &'a [u8])> + Clone) -> Result<Option<Self>, LaneCoreError> {
+        let Some((_, _, head)) = rows.clone().find(|(table, ..)| *table == Table::Head as u8) else { return Ok(None) };
+        let head: Head = decode(Table::Head, head)?;
+        Self::load(head.identity, rows).map(Some)
+    }
+
     pub(crate) fn touch(&mut self, table: Table, key: &[u8]) {
         self.dirty.insert((table, key.to_vec()));
     }

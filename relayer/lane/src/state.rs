@@ -2,6 +2,7 @@
 //!
 //! Invariant: an item stands in at most one unresolved slot; every fulfilment's leaf is known until it ended.
 
+use crate::asked::leaf_of;
 use crate::ranges::Ranges;
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{Bytes, MerkleNode, SettlementId, TxHash};
@@ -75,18 +76,7 @@ pub(crate) struct Leaf {
 impl Leaf {
     /// The leaf as a root proves it.
     pub(crate) fn leaf(&self) -> AssignmentLeaf {
-        let intent = &self.intent;
-        AssignmentLeaf {
-            assignment_id: intent.assignment_id,
-            escrow_id: intent.escrow_id,
-            job_number: intent.job_number,
-            key_type: intent.key_type,
-            signer_key: intent.signer_key,
-            first_execution: intent.first_execution,
-            executions: intent.executions,
-            not_after: intent.not_after,
-            bit: self.bit,
-        }
+        leaf_of(&self.intent, self.bit)
     }
 }
 

@@ -104,6 +104,7 @@ impl Dispatch {
         let mut worked = self.take_jobs()?;
         worked |= self.deliver(env)?;
         worked |= self.start(env)?;
+        self.owned.digest_if_due()?;
         self.owned.progress_if_due()?;
         if !hold {
             self.perform(env)?;
@@ -156,7 +157,7 @@ impl Dispatch {
         }
         self.write(drafts)?;
         positions.into_iter().for_each(|position| self.owned.took(position));
-        self.owned.bookmark(at, self.jobs.frontier());
+        self.owned.note_landmark(at, self.jobs.frontier());
         Ok(took)
     }
 

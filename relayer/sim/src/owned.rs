@@ -17,12 +17,12 @@ use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Timestamp};
 use acurast_relayer_core::{Partition, Subject};
 use acurast_relayer_journal::{
-    AcceptedRecord, ClaimError, ClaimOptions, Claiming, Draft, EventJournal, FollowError, Frontier, PartitionWriter, ProgressPacer,
-    WriteError, merge_progress, progress_event,
+    AcceptedRecord, ClaimError, ClaimOptions, Claiming, DigestPacer, Draft, EventJournal, FollowError, Frontier, PartitionWriter,
+    ProgressPacer, WriteError, merge_progress, progress_event, state_digest_event,
 };
 use acurast_relayer_lane::Lane;
-use acurast_relayer_store::Row;
-use std::collections::{BTreeMap, BTreeSet};
+use acurast_relayer_store::{Row, digest_runs};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ pub struct Owned {
     writer: PartitionWriter,
     progress: Progress,
     pacer: ProgressPacer,
-    bookmarks: BTreeMap<TopicPartition, Frontier>,
+    digest: DigestPacer,
     stamped: Timestamp,
     derives: bool,
 }
@@ -163,8 +163,10 @@ impl Owned {
         let begun = finish(Claiming::begin(means.journal.clone(), at.clone(), store.frontier(), options))?;
         let mut claiming = ended(&means, begun)?;
         while let Some(records) = ended(&means, finish(claiming.next_batch())?)? {
-            let rows = fold_all(state, &records).map_err(|reason| Stop::Defect(format!("{at}: {reason}")))?;
-            store.commit(&records, rows, Vec::new()).map_err(Stop::Defect)?;
+            for run in digest_runs(records) {
+                let rows = fold_all(state, &run).map_err(|reason| Stop::Defect(format!("{at}: {reason}")))?;
+                store.commit(&run, rows).map_err(Stop::Defect)?;
+            }
         }
         let writer = claiming.finish()?;
         let progress = store.progress().clone();
@@ -175,7 +177,7 @@ impl Owned {
             writer,
             progress,
             pacer: ProgressPacer::default(),
-            bookmarks: BTreeMap::new(),
+            digest: DigestPacer::default(),
             stamped: Timestamp(0),
             derives: false,
         })
@@ -266,7 +268,8 @@ impl Owned {
     /// # Errors
     /// Why the process ends.
     pub fn commit(&mut self, records: &[AcceptedRecord], rows: Vec<Row>) -> Result<(), Stop> {
-        self.store.commit(records, rows, Vec::new()).map_err(Stop::Defect)
+        self.digest.took(records.len());
+        self.store.commit(records, rows).map_err(Stop::Defect)
     }
 
     /// Notes that an input was taken: everything below `position.next` is decided and committed.
@@ -280,9 +283,9 @@ impl Owned {
         merge_progress(&mut self.progress, &Progress { inputs: vec![position], published: Vec::new() });
     }
 
-    /// Notes where an authoritative input can be read on from after the next Progress.
-    pub fn bookmark(&mut self, input: TopicPartition, frontier: Frontier) {
-        self.bookmarks.insert(input, frontier);
+    /// Notes where a reader of an authoritative input may begin.
+    pub fn note_landmark(&mut self, input: TopicPartition, frontier: Frontier) {
+        self.store.note_landmark(input, frontier);
     }
 
     /// Notes that all below `next` was published.
@@ -312,9 +315,29 @@ impl Owned {
         let events = vec![progress_event(&self.progress)];
         let draft = Draft { key: Vec::new(), at, input: None, subject: Bytes::default(), traceparent: None, events };
         let records = self.append(vec![draft])?;
-        let bookmarks = std::mem::take(&mut self.bookmarks).into_iter().collect();
-        self.store.commit(&records, Vec::new(), bookmarks).map_err(Stop::Defect)?;
+        self.store.commit(&records, Vec::new()).map_err(Stop::Defect)?;
         self.pacer.recorded(at);
+        Ok(())
+    }
+
+    /// Records the digest of the state, if one is due.
+    ///
+    /// # Errors
+    /// As for [`Self::append`].
+    pub fn digest_if_due(&mut self) -> Result<(), Stop> {
+        let at = self.stamp();
+        if !self.digest.due(at) {
+            return Ok(());
+        }
+        let published = self.derives && self.is_published();
+        let events = vec![state_digest_event(&self.store.state_digest())];
+        let draft = Draft { key: Vec::new(), at, input: None, subject: Bytes::default(), traceparent: None, events };
+        let records = self.append(vec![draft])?;
+        self.store.commit(&records, Vec::new()).map_err(Stop::Defect)?;
+        if published {
+            self.published(Offset(self.writer.frontier().next_sequence.0));
+        }
+        self.digest.recorded(at);
         Ok(())
     }
 }

@@ -189,9 +189,10 @@ impl Settle {
             }
         }
         for source in &self.sources {
-            self.owned.bookmark(source.reader.partition().clone(), source.blocks.resume());
+            self.owned.note_landmark(source.reader.partition().clone(), source.blocks.resume());
         }
-        self.owned.bookmark(self.lane.reader.partition().clone(), self.lane.reader.frontier());
+        self.owned.note_landmark(self.lane.reader.partition().clone(), self.lane.reader.frontier());
+        self.owned.digest_if_due()?;
         self.owned.progress_if_due()?;
         if !worked && self.owned.is_behind()? {
             // Somebody else wrote here: stand down if it is a higher claim.

@@ -1,14 +1,19 @@
-//! A partition's fold in memory, as the database keeps it: rows, applied position, answered inputs, bookmarks.
+//! A partition's fold in memory, as the database keeps it: rows, applied position, answered inputs, landmarks.
 //!
 //! It survives the crash of its process, as a database does that writes unsynced batches; a loss of power may take the last
 //! commits away ([`MemoryStore::clone`] of an earlier moment), never a part of one.
 
 use acurast_events::bytes::Bytes;
-use acurast_events::record::{InputRef, Progress};
+use acurast_events::record::{InputRef, Progress, StateDigest};
 use acurast_events::topics::TopicPartition;
-use acurast_relayer_journal::{AcceptedRecord, Frontier, answered_before, merge_progress, progress_of};
+use acurast_relayer_journal::{AcceptedRecord, Frontier, answered_before, merge_progress, progress_of, state_digest_of};
 use acurast_relayer_store::{BucketDigests, Digest, Row};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// At least so many sequences between two landmarks: few, so that many starts begin at one.
+const LANDMARK_EVERY: u64 = 8;
+/// The version of the rows, for their digests.
+const SCHEMA: u32 = 1;
 
 type InputKey = (String, u32, u64, [u8; 32]);
 
@@ -46,14 +51,14 @@ pub struct MemoryStore {
     frontier: Frontier,
     progress: Progress,
     answered: BTreeMap<InputKey, (InputRef, BTreeSet<Bytes>)>,
-    bookmarks: BTreeMap<TopicPartition, Frontier>,
+    landmarks: BTreeMap<TopicPartition, BTreeMap<u64, Frontier>>,
 }
 
 impl MemoryStore {
     /// A store that has nothing of `at` yet.
     pub fn new(at: TopicPartition) -> Self {
         let progress = Progress { inputs: Vec::new(), published: Vec::new() };
-        Self { at, rows: Rows::new(), frontier: Frontier::START, progress, answered: BTreeMap::new(), bookmarks: BTreeMap::new() }
+        Self { at, rows: Rows::new(), frontier: Frontier::START, progress, answered: BTreeMap::new(), landmarks: BTreeMap::new() }
     }
 
     /// The partition.
@@ -86,18 +91,33 @@ impl MemoryStore {
         self.answered.get(&input_key(input)).map(|(_, subjects)| subjects.clone()).unwrap_or_default()
     }
 
-    /// Where to read an authoritative input from: the last bookmark that doesn't lie beyond the Progress, else the start.
+    /// What the owner records of the state as it is: right if it is the next record.
+    pub fn state_digest(&self) -> StateDigest {
+        StateDigest { sequence: self.frontier.next_sequence, digest: digest(&self.rows).into(), schema: SCHEMA }
+    }
+
+    /// Notes a place of `of` at which a reader may begin, as the fold of that partition on the same machine does.
+    pub fn note_landmark(&mut self, of: TopicPartition, frontier: Frontier) {
+        let known = self.landmarks.entry(of).or_default();
+        let last = known.last_key_value().map_or(0, |(next, _)| *next);
+        if frontier.next_sequence.0 >= last.saturating_add(LANDMARK_EVERY) {
+            known.insert(frontier.next_sequence.0, frontier);
+        }
+    }
+
+    /// Where to read an authoritative input from: the newest landmark that doesn't lie beyond the Progress, else the start.
     pub fn input_frontier(&self, input: &TopicPartition) -> Frontier {
         let known = self.progress.inputs.iter().find(|known| known.topic == input.topic.as_str() && known.partition == input.partition);
-        let within = |bookmark: &&Frontier| known.is_some_and(|taken| bookmark.next_sequence.0 <= taken.next.0);
-        self.bookmarks.get(input).filter(within).copied().unwrap_or(Frontier::START)
+        let next = known.map_or(0, |known| known.next.0);
+        let newest = self.landmarks.get(input).and_then(|landmarks| landmarks.range(..=next).next_back());
+        newest.map_or(Frontier::START, |(_, frontier)| *frontier)
     }
 
     /// Applies records whose effect on the state is `rows`.
     ///
     /// # Errors
-    /// When the records don't follow what was applied; nothing is applied then.
-    pub fn commit(&mut self, records: &[AcceptedRecord], rows: Vec<Row>, bookmarks: Vec<(TopicPartition, Frontier)>) -> Result<(), String> {
+    /// When the records don't follow what was applied, or the state isn't what its owner recorded; nothing is applied then.
+    pub fn commit(&mut self, records: &[AcceptedRecord], rows: Vec<Row>) -> Result<(), String> {
         let Some(last) = records.last() else {
             return if rows.is_empty() { Ok(()) } else { Err(format!("{}: rows without a record", self.at)) };
         };
@@ -108,6 +128,14 @@ impl MemoryStore {
                 return Err(format!("{}: record {} does not follow what was applied", self.at, record.sequence));
             }
             frontier = accepted.frontier();
+        }
+        for (place, AcceptedRecord { record, .. }) in records.iter().enumerate() {
+            let recorded = state_digest_of(record).map_err(|error| format!("{}: {error}", self.at))?;
+            if let Some(recorded) = recorded
+                && (place > 0 || recorded != self.state_digest())
+            {
+                return Err(format!("{}: the state differs from what record {} says of it", self.at, record.sequence));
+            }
         }
         for AcceptedRecord { record, .. } in records {
             if let Some(input) = &record.input {
@@ -121,7 +149,6 @@ impl MemoryStore {
             }
         }
         change(&mut self.rows, rows);
-        self.bookmarks.extend(bookmarks);
         self.frontier = last.frontier();
         Ok(())
     }

@@ -6,6 +6,8 @@ use crate::partition::PartitionStore;
 use crate::view::PartitionView;
 use acurast_events::bytes::Genesis;
 use acurast_events::topics::TopicPartition;
+use acurast_events::units::Sequence;
+use acurast_relayer_journal::Frontier;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch,
     WriteOptions,
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Version of the keys and values in `layout`. Raised when they change; stores are folded anew then.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// What a store belongs to. A store of something else is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +44,11 @@ pub(crate) type RawRow = (Box<[u8]>, Box<[u8]>);
 pub(crate) struct Shared {
     pub(crate) db: DB,
     path: PathBuf,
+    /// What the store belongs to.
+    pub(crate) identity: Identity,
     pub(crate) read_only: bool,
+    /// Version of the rows.
+    pub(crate) schema: u32,
     partitions: Mutex<BTreeMap<TopicPartition, PartitionId>>,
     in_use: Mutex<BTreeSet<TopicPartition>>,
 }
@@ -61,6 +67,18 @@ impl Shared {
         lock(&self.in_use).remove(at);
     }
 
+    /// The newest landmark of a partition's fold that lies at or before `below`; the start if there is none.
+    pub(crate) fn landmark(&self, at: &TopicPartition, below: Sequence) -> Result<Frontier, StoreError> {
+        let Some(id) = lock(&self.partitions).get(at).copied() else { return Ok(Frontier::START) };
+        let mut bounds = ReadOptions::default();
+        bounds.set_iterate_lower_bound(id.landmarks());
+        let from = id.landmark(below);
+        let newest = self.db.iterator_opt(IteratorMode::From(&from, Direction::Reverse), bounds).next();
+        let Some(row) = newest else { return Ok(Frontier::START) };
+        let (_, value) = row.map_err(|error| self.database(&error))?;
+        postcard::from_bytes(&value).map_err(|error| self.damaged(format!("{at}: a landmark ({error})")))
+    }
+
     /// Rows whose key begins with `prefix`, from the key `from` on.
     pub(crate) fn scan<'a>(&'a self, prefix: &[u8], from: &[u8]) -> impl Iterator<Item = Result<RawRow, StoreError>> + use<'a> {
         let mut bounds = ReadOptions::default();
@@ -72,9 +90,10 @@ impl Shared {
     }
 }
 
-/// The store of one relayer: a RocksDB directory.
+/// The store of one relayer: a RocksDB directory. Clones are the same store, which is closed with the last of them.
+#[derive(Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     refold: Option<Refold>,
 }
 
@@ -105,7 +124,7 @@ impl Store {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         db.write_opt(batch, &synced).map_err(|error| database_error(path, &error))?;
-        Self::with(db, path, refold, false)
+        Self::with(db, path, identity, schema, refold, false)
     }
 
     /// The store in directory `path` as it is now, for reading, also while a relayer has it open.
@@ -122,11 +141,19 @@ impl Store {
         if found != wanted {
             return Err(StoreError::OtherSchema { path: path.to_owned(), found, wanted });
         }
-        Self::with(db, path, None, true)
+        Self::with(db, path, identity, schema, None, true)
     }
 
-    fn with(db: DB, path: &Path, refold: Option<Refold>, read_only: bool) -> Result<Self, StoreError> {
-        let shared = Shared { db, path: path.to_owned(), read_only, partitions: Mutex::default(), in_use: Mutex::default() };
+    fn with(db: DB, path: &Path, identity: &Identity, schema: u32, refold: Option<Refold>, read_only: bool) -> Result<Self, StoreError> {
+        let shared = Shared {
+            db,
+            path: path.to_owned(),
+            identity: identity.clone(),
+            read_only,
+            schema,
+            partitions: Mutex::default(),
+            in_use: Mutex::default(),
+        };
         let mut partitions = BTreeMap::new();
         for row in shared.scan(&[PARTITIONS], &[PARTITIONS]) {
             let (key, value) = row?;
@@ -172,6 +199,15 @@ impl Store {
         Ok(PartitionView::new(Arc::clone(&self.shared), at.clone(), id))
     }
 
+    /// A place in the log of `at` to begin reading from, so that nothing from the sequence `below` on is missed: the newest
+    /// landmark of its fold that lies at or before it, or the start where there is none or it was never folded here.
+    ///
+    /// # Errors
+    /// When the store can't be read or is damaged.
+    pub fn landmark(&self, at: &TopicPartition, below: Sequence) -> Result<Frontier, StoreError> {
+        self.shared.landmark(at, below)
+    }
+
     /// Makes all commits so far survive the loss of power. Without it they survive the loss of the process only, and the
     /// journal gives the rest back.
     ///
@@ -202,7 +238,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn schema_text(schema: u32) -> String {
+pub(crate) fn schema_text(schema: u32) -> String {
     format!("{LAYOUT}.{schema}")
 }
 

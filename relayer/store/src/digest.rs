@@ -10,6 +10,7 @@
 //! birthday attacks of far less than 2^128 work. So the digest compares our own folds of one journal; what outsiders must
 //! be able to trust are the records, which are chained by a collision-resistant hash.
 
+use acurast_events::bytes::StateHash;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
@@ -26,6 +27,12 @@ impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("0x")?;
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl From<Digest> for StateHash {
+    fn from(digest: Digest) -> Self {
+        Self(digest.0)
     }
 }
 

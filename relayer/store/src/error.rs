@@ -1,5 +1,6 @@
 //! Why a store can't be opened, read or written, and what to do.
 
+use crate::digest::Digest;
 use acurast_events::bytes::Genesis;
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::Sequence;
@@ -97,6 +98,42 @@ pub enum StoreError {
         sequence: Sequence,
         /// Why.
         error: WireError,
+    },
+    /// The state isn't what the partition's owner had at the same record. Nothing was written: nobody may act on either state
+    /// before it is known which one is wrong.
+    #[error(
+        "{at}: the state before record {sequence} has digest {found}, the partition's owner recorded {recorded}. Either the two \
+         run versions that fold otherwise, or a store is damaged. This replica must not go on: compare versions, then remove \
+         its state directory (a checkpoint or the journal gives it back) and start it again; if it differs again, run \
+         `replay` on the owner's host, whose store is then the one to remove"
+    )]
+    StateDiffers {
+        /// Where.
+        at: TopicPartition,
+        /// The record that says so.
+        sequence: Sequence,
+        /// The owner's digest.
+        recorded: Digest,
+        /// Ours.
+        found: Digest,
+    },
+    /// A record's `StateDigest` makes no sense. Nothing was written.
+    #[error("{at}: the state digest of record {sequence} can't be used: {reason}; upgrade if a newer version wrote it")]
+    StateDigest {
+        /// Where.
+        at: TopicPartition,
+        /// In which record.
+        sequence: Sequence,
+        /// Why.
+        reason: String,
+    },
+    /// A record with a `StateDigest` came after others in one commit. A fault of the caller; nothing was written.
+    #[error("{at}: record {sequence} has a state digest and must be the first of its commit; see digest_runs")]
+    DigestNotFirst {
+        /// Where.
+        at: TopicPartition,
+        /// Which record.
+        sequence: Sequence,
     },
     /// The partition's fold has a writer already.
     #[error("{0}: its fold is open in another part of this process")]

@@ -7,13 +7,14 @@
 //! 0x02 id                             Applied, postcard
 //! 0x03 id ‖ bucket u8                 sum of the bucket, 32 bytes
 //! 0x04 id ‖ answered input            empty; the key is the fact
-//! 0x05 id ‖ partition u32 ‖ topic     bookmark: Frontier of an input, postcard
+//! 0x05 id ‖ next sequence u64         landmark: Frontier of this partition's own log, postcard
 //! 0x06 id ‖ table u8 ‖ key            state row
 //! ```
 
 use acurast_events::bytes::Bytes;
 use acurast_events::record::InputRef;
 use acurast_events::topics::{TopicName, TopicPartition};
+use acurast_events::units::Sequence;
 
 pub(crate) const IDENTITY_KEY: &[u8] = b"\x00identity";
 pub(crate) const SCHEMA_KEY: &[u8] = b"\x00schema";
@@ -21,7 +22,7 @@ pub(crate) const PARTITIONS: u8 = 1;
 const APPLIED: u8 = 2;
 const BUCKETS: u8 = 3;
 const ANSWERED: u8 = 4;
-const BOOKMARKS: u8 = 5;
+const LANDMARKS: u8 = 5;
 const ROWS: u8 = 6;
 
 /// Short name of a partition within a store.
@@ -54,8 +55,12 @@ impl PartitionId {
         postcard::to_extend(&(input, subject), self.prefix(ANSWERED))
     }
 
-    pub(crate) fn bookmark(self, of: &TopicPartition) -> Vec<u8> {
-        [&self.prefix(BOOKMARKS)[..], &of.partition.to_be_bytes(), of.topic.as_str().as_bytes()].concat()
+    pub(crate) fn landmarks(self) -> Vec<u8> {
+        self.prefix(LANDMARKS)
+    }
+
+    pub(crate) fn landmark(self, next: Sequence) -> Vec<u8> {
+        [&self.prefix(LANDMARKS)[..], &next.0.to_be_bytes()].concat()
     }
 
     pub(crate) fn table(self, table: u8) -> Vec<u8> {

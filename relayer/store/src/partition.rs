@@ -1,6 +1,10 @@
 //! The one writer of a partition's fold.
 //!
-//! Crash argument: a commit is one write batch (rows, digest, answered inputs, applied position), atomic but not synced.
+//! Beside the state it keeps sparse *landmarks*: places of the partition's own log at which a reader of it may begin. Any
+//! process that folds the partition has them, so that a take-over on another host needn't read its inputs from their start.
+//! They are part of no state and no digest.
+//!
+//! Crash argument: a commit is one write batch (rows, digest, answered inputs, landmark, applied position), atomic but not synced.
 //! Crash before it: the journal has the records, the store doesn't; it reads them again from its applied position. Crash
 //! after it, process lost: it is there. Crash after it, power lost: it may be gone with others after it, never a part of it
 //! and never one before it; the store reads those records again.
@@ -11,13 +15,18 @@ use crate::digest::{BucketDigests, Digest};
 use crate::error::StoreError;
 use crate::view::PartitionView;
 use acurast_events::bytes::Bytes;
-use acurast_events::record::{InputRef, Progress};
-use acurast_events::topics::TopicPartition;
-use acurast_relayer_journal::{AcceptedRecord, EventJournal, Frontier, PartitionReader, answered_before, merge_progress, progress_of};
+use acurast_events::record::{InputRef, Progress, StateDigest};
+use acurast_events::units::Sequence;
+use acurast_relayer_journal::{
+    AcceptedRecord, EventJournal, PartitionReader, answered_before, merge_progress, progress_of, state_digest_of,
+};
 use rocksdb::WriteBatch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;
+
+/// At least so many sequences between two landmarks: about a batch that is read in vain, at a few bytes per record.
+const LANDMARK_EVERY: u64 = 256;
 
 /// An input that a record named: all but its id identify where it stands; facts of one position differ by id.
 type InputKey = (String, u32, u64, [u8; 32]);
@@ -52,6 +61,8 @@ pub struct PartitionStore {
     applied: Applied,
     answered: Answered,
     buckets: BucketDigests,
+    /// `next_sequence` of the last landmark.
+    landmark: Sequence,
 }
 
 impl Deref for PartitionStore {
@@ -78,7 +89,8 @@ impl PartitionStore {
                 postcard::from_bytes(bytes).map_err(|error| view.shared.damaged(format!("{}: an answered input ({error})", view.at)))?;
             note(&mut answered, &input, &subject);
         }
-        Ok(Self { applied: view.applied()?, buckets: view.buckets()?, answered, view })
+        let landmark = view.shared.landmark(&view.at, Sequence(u64::MAX))?.next_sequence;
+        Ok(Self { applied: view.applied()?, buckets: view.buckets()?, answered, landmark, view })
     }
 
     /// A reader for the API, which outlives this writer.
@@ -104,48 +116,36 @@ impl PartitionStore {
         self.answered.get(&input_key(input)).map(|(_, subjects)| subjects.clone()).unwrap_or_default()
     }
 
-    /// Where to read the authoritative partition `input` from, so that nothing from this partition's Progress on is missed:
-    /// the last bookmark that doesn't lie beyond the Progress, else the start.
+    /// Applies `records`, whose effect on the state is `rows`, in one write batch. `whole`: a reader may begin right after the
+    /// last of these records (in a source topic: no block is in the making there), so it may become a landmark.
     ///
-    /// # Errors
-    /// When the store can't be read or is damaged.
-    pub fn input_frontier(&self, input: &TopicPartition) -> Result<Frontier, StoreError> {
-        let shared = &self.shared;
-        let stored = shared.db.get(self.id.bookmark(input)).map_err(|error| shared.database(&error))?;
-        let Some(bytes) = stored else { return Ok(Frontier::START) };
-        let bookmark: Frontier =
-            postcard::from_bytes(&bytes).map_err(|error| shared.damaged(format!("{}: the bookmark of {input} ({error})", self.at)))?;
-        let mut positions = self.applied.progress.inputs.iter();
-        let taken = positions.find(|known| known.topic == input.topic.as_str() && known.partition == input.partition);
-        let within = taken.is_some_and(|taken| bookmark.next_sequence.0 <= taken.next.0);
-        Ok(if within { bookmark } else { Frontier::START })
-    }
-
-    /// Applies `records`, whose effect on the state is `rows`, in one write batch. `bookmarks` are places in authoritative
-    /// inputs that belong to a Progress among the records; they only save reading, and are part of no state.
+    /// A [`StateDigest`] is compared with the fold before it, so its record must be the first of its commit: see
+    /// [`digest_runs`](crate::digest_runs).
     ///
     /// # Errors
     /// [`StoreError::NotNext`] when the records don't follow what was applied, [`StoreError::NoRecord`] when there are rows
-    /// without a record. After any error nothing of it is applied.
-    pub fn commit(
-        &mut self,
-        records: &[AcceptedRecord],
-        rows: Vec<Row>,
-        bookmarks: &[(TopicPartition, Frontier)],
-    ) -> Result<(), StoreError> {
+    /// without a record, [`StoreError::StateDiffers`] when the state isn't what the owner's was. After any error nothing of
+    /// it is applied.
+    pub fn commit(&mut self, records: &[AcceptedRecord], rows: Vec<Row>, whole: bool) -> Result<(), StoreError> {
         let Some(last) = records.last() else {
             return if rows.is_empty() { Ok(()) } else { Err(StoreError::NoRecord(self.at.clone())) };
         };
         self.check_chain(records)?;
+        self.check_digests(records)?;
         let mut batch = WriteBatch::default();
         let buckets = self.stage_rows(rows, &mut batch)?;
         let inputs = self.stage_inputs(records, &mut batch)?;
         let applied = Applied { frontier: last.frontier(), progress: inputs.progress };
         batch.put(self.id.applied(), self.encode(&applied)?);
-        for (input, frontier) in bookmarks {
-            batch.put(self.id.bookmark(input), self.encode(frontier)?);
+        let next = applied.frontier.next_sequence;
+        let marks = whole && next.0.saturating_sub(self.landmark.0) >= LANDMARK_EVERY;
+        if marks {
+            batch.put(self.id.landmark(next), self.encode(&applied.frontier)?);
         }
         self.shared.db.write(batch).map_err(|error| self.shared.database(&error))?;
+        if marks {
+            self.landmark = next;
+        }
         if inputs.moved {
             forget(&mut self.answered, &applied.progress);
         }
@@ -163,6 +163,11 @@ impl PartitionStore {
         self.buckets.digest()
     }
 
+    /// What the owner records of the state as it is: right if it is the next record.
+    pub fn state_digest(&self) -> StateDigest {
+        StateDigest { sequence: self.applied.frontier.next_sequence, digest: self.current_digest().into(), schema: self.shared.schema }
+    }
+
     fn check_chain(&self, records: &[AcceptedRecord]) -> Result<(), StoreError> {
         let mut frontier = self.applied.frontier;
         for accepted in records {
@@ -175,6 +180,30 @@ impl PartitionStore {
                 return Err(StoreError::NotNext { at: self.at.clone(), expected: frontier.next_sequence, found: record.sequence });
             }
             frontier = accepted.frontier();
+        }
+        Ok(())
+    }
+
+    /// Compares the digests that the records carry with what is folded.
+    fn check_digests(&self, records: &[AcceptedRecord]) -> Result<(), StoreError> {
+        for (place, AcceptedRecord { record, .. }) in records.iter().enumerate() {
+            let sequence = record.sequence;
+            let wrong = |reason: String| StoreError::StateDigest { at: self.at.clone(), sequence, reason };
+            let Some(recorded) = state_digest_of(record).map_err(|error| wrong(error.to_string()))? else { continue };
+            if recorded.sequence != sequence {
+                return Err(wrong(format!("it names sequence {}", recorded.sequence)));
+            }
+            if place > 0 {
+                return Err(StoreError::DigestNotFirst { at: self.at.clone(), sequence });
+            }
+            if recorded.schema != self.shared.schema {
+                // Of rows of another version, before an upgrade or beside one: there is nothing to compare it with.
+                continue;
+            }
+            let (recorded, found) = (Digest(recorded.digest.0), self.current_digest());
+            if recorded != found {
+                return Err(StoreError::StateDiffers { at: self.at.clone(), sequence, recorded, found });
+            }
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ use crate::digest::{BucketDigests, Digest};
 use crate::error::StoreError;
 use crate::layout::PartitionId;
 use acurast_events::topics::TopicPartition;
+use acurast_events::units::Sequence;
+use acurast_relayer_journal::Frontier;
 use std::sync::Arc;
 
 /// A reader of one partition's fold.
@@ -36,6 +38,14 @@ impl PartitionView {
         stored.map_or(Ok(Applied::NOTHING), |bytes| {
             postcard::from_bytes(&bytes).map_err(|error| self.shared.damaged(format!("{}: the applied position ({error})", self.at)))
         })
+    }
+
+    /// As [`Store::landmark`](crate::Store::landmark), for any partition of the same store.
+    ///
+    /// # Errors
+    /// When the store can't be read or is damaged.
+    pub fn landmark_of(&self, other: &TopicPartition, below: Sequence) -> Result<Frontier, StoreError> {
+        self.shared.landmark(other, below)
     }
 
     /// The row's value, or nothing.

@@ -5,9 +5,8 @@
 mod fold;
 
 use acurast_events::bytes::{Bytes, Genesis, WriterId};
-use acurast_events::topics::TopicName;
 use acurast_events::units::{Offset, Sequence};
-use acurast_relayer_journal::{AcceptedRecord, EventJournal, Frontier, Halt, SimulatedJournal};
+use acurast_relayer_journal::{AcceptedRecord, EventJournal, Frontier, Halt, PartitionReader, PartitionWriter, SimulatedJournal};
 use acurast_relayer_store::{Applied, Identity, PartitionStore, Row, Store, StoreError};
 use fold::{COUNT, SCHEMA, SUBJECTS, apply, at, create, draft, fold_all, identity, input, own, progress};
 use proptest::prelude::*;
@@ -115,14 +114,14 @@ async fn records_that_do_not_follow_are_refused_and_change_nothing() {
     let before = (partition.position().clone(), all(&partition));
     let row: Vec<Row> = vec![(SUBJECTS, b"x".to_vec(), Some(vec![1]))];
     for wrong in [&records[6..], &records[..5], &records[4..6]] {
-        let error = partition.commit(wrong, row.clone(), &[]).unwrap_err();
+        let error = partition.commit(wrong, row.clone(), true).unwrap_err();
         assert!(matches!(error, StoreError::NotNext { expected: Sequence(5), .. }), "{error}");
     }
     let mut forged = records[5].clone();
     forged.record.previous.0[0] ^= 1;
-    assert!(matches!(partition.commit(&[forged], row.clone(), &[]), Err(StoreError::NotNext { .. })));
-    assert!(matches!(partition.commit(&[], row, &[]), Err(StoreError::NoRecord(_))));
-    partition.commit(&[], Vec::new(), &[]).unwrap();
+    assert!(matches!(partition.commit(&[forged], row.clone(), true), Err(StoreError::NotNext { .. })));
+    assert!(matches!(partition.commit(&[], row, true), Err(StoreError::NoRecord(_))));
+    partition.commit(&[], Vec::new(), true).unwrap();
     assert_eq!((partition.position().clone(), all(&partition)), before);
     apply(&mut partition, &records[5..]);
 }
@@ -155,23 +154,59 @@ async fn answered_inputs_are_known_until_a_progress_passes_them_also_after_reope
     assert_eq!(partition.answered(&other), BTreeSet::new());
 }
 
+/// Appends `count` records, and commits each as whole or not as `whole` says.
+async fn grow(writer: &mut PartitionWriter, partition: &mut PartitionStore, count: u64, whole: impl Fn(u64) -> bool) {
+    let drafts = (0..count).map(|n| draft(writer, b"a", 2, n)).collect();
+    for record in writer.append(drafts).await.unwrap() {
+        let (records, next) = ([record.clone()], record.frontier().next_sequence.0);
+        let rows = fold::rows(partition, &records);
+        partition.commit(&records, rows, whole(next)).unwrap();
+    }
+}
+
 #[tokio::test]
-async fn a_bookmark_is_used_unless_it_lies_beyond_the_progress() {
+async fn landmarks_are_sparse_lie_where_nothing_is_in_the_making_and_are_known_after_reopening() {
+    let bench = Bench::new().await;
+    let store = bench.open();
+    let mut partition = store.partition(&at()).unwrap();
+    let other = at().topic.partition(1);
+    assert_eq!(store.landmark(&at(), Sequence(u64::MAX)).unwrap(), Frontier::START);
+    let mut writer = own(&bench.journal, &mut partition, WriterId([1; 16])).await;
+    grow(&mut writer, &mut partition, 1_100, |next| next % 100 == 0).await;
+    let digest = partition.current_digest();
+    let known = |store: &Store, below| store.landmark(&at(), Sequence(below)).unwrap().next_sequence.0;
+    for (below, expected) in [(0, 0), (299, 0), (300, 300), (599, 300), (600, 600), (899, 600), (900, 900), (u64::MAX, 900)] {
+        assert_eq!(known(&store, below), expected, "below {below}");
+        assert_eq!(partition.landmark_of(&at(), Sequence(below)).unwrap().next_sequence.0, expected);
+    }
+    // Of this partition alone, also where another one's keys follow.
+    let neighbour = store.partition(&other).unwrap();
+    assert_eq!(neighbour.landmark_of(&other, Sequence(u64::MAX)).unwrap(), Frontier::START);
+    // A reader that begins there meets exactly what follows.
+    let landmark = store.landmark(&at(), Sequence(700)).unwrap();
+    let mut reader = PartitionReader::open(Arc::clone(&bench.journal), at(), landmark).await.unwrap();
+    assert_eq!(reader.next_batch().await.unwrap().records[0].record.sequence, Sequence(600));
+    drop((partition, neighbour, store));
+
+    let store = bench.open();
+    let mut partition = store.partition(&at()).unwrap();
+    assert_eq!(partition.current_digest(), digest, "landmarks are part of no state");
+    let mut writer = own(&bench.journal, &mut partition, WriterId([2; 16])).await;
+    grow(&mut writer, &mut partition, 60, |_| true).await;
+    assert_eq!(known(&store, u64::MAX), 1_156, "256 after the one at 900");
+}
+
+#[tokio::test]
+async fn what_is_not_published_is_read_again_from_a_landmark_of_the_partition_itself() {
     let bench = Bench::new().await;
     let store = bench.open();
     let mut partition = store.partition(&at()).unwrap();
     let mut writer = own(&bench.journal, &mut partition, WriterId([1; 16])).await;
-    let upstream = TopicName::new("acurast.outputs.v1").partition(0);
-    let bookmark = |next| Frontier { next_offset: Offset(next + 9), next_sequence: Sequence(next), ..Frontier::START };
-    assert_eq!(partition.input_frontier(&upstream).unwrap(), Frontier::START);
-    for (next, mark, expected) in [(4, 4, bookmark(4)), (6, 5, bookmark(5)), (7, 8, Frontier::START)] {
-        let drafts = vec![progress(&writer, next)];
-        let records = writer.append(drafts).await.unwrap();
-        let rows = fold::rows(&partition, &records);
-        partition.commit(&records, rows, &[(upstream.clone(), bookmark(mark))]).unwrap();
-        assert_eq!(partition.input_frontier(&upstream).unwrap(), expected);
-    }
-    assert_eq!(partition.input_frontier(&at()).unwrap(), Frontier::START);
+    grow(&mut writer, &mut partition, 400, |_| true).await;
+    let landmark = partition.landmark_of(&at(), Sequence(390)).unwrap();
+    let mut reader = PartitionReader::open(Arc::clone(&bench.journal), at(), landmark).await.unwrap();
+    let read: Vec<u64> = reader.next_batch().await.unwrap().records.iter().map(|record| record.record.sequence.0).collect();
+    assert_eq!(read, (256..400).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -183,7 +218,7 @@ async fn rows_are_read_one_by_one_together_and_in_pages() {
     let keys: [&[u8]; 5] = [b"", b"a", b"a\x00", b"ab", b"b"];
     let mut rows: Vec<Row> = keys.iter().map(|key| (9, key.to_vec(), Some(key.to_vec()))).collect();
     rows.extend([(8, b"a".to_vec(), Some(vec![8])), (10, b"a".to_vec(), Some(vec![10])), (8, b"a".to_vec(), Some(vec![88]))]);
-    partition.commit(&records[..1], rows, &[]).unwrap();
+    partition.commit(&records[..1], rows, true).unwrap();
     let view = store.view(&at()).unwrap();
     let page = |prefix: &[u8], after: Option<&[u8]>, limit| -> Vec<Vec<u8>> {
         view.scan(9, prefix, after, limit).unwrap().into_iter().map(|(key, _)| key).collect()
@@ -240,10 +275,10 @@ async fn a_store_of_another_schema_is_emptied_and_folded_again() {
     let records = bench.written(12).await;
     let path = bench.directory.path();
     let error = Store::open_read_only(path, &identity(), 2).err().unwrap();
-    assert!(matches!(&error, StoreError::OtherSchema { found, wanted, .. } if found == "1.1" && wanted == "1.2"), "{error}");
+    assert!(matches!(&error, StoreError::OtherSchema { found, wanted, .. } if found == "2.1" && wanted == "2.2"), "{error}");
     let store = Store::open(path, &identity(), 2).unwrap();
     let refold = store.refold().unwrap();
-    assert_eq!((refold.found.as_str(), refold.now.as_str()), ("1.1", "1.2"));
+    assert_eq!((refold.found.as_str(), refold.now.as_str()), ("2.1", "2.2"));
     assert_eq!(store.partitions(), []);
     let mut partition = store.partition(&at()).unwrap();
     assert_eq!((all(&partition), partition.position()), (vec![], &Applied::NOTHING));
@@ -301,7 +336,7 @@ proptest! {
                     None => model.remove(&(table, key)),
                 };
             }
-            partition.commit(&records[index..=index], rows, &[]).unwrap();
+            partition.commit(&records[index..=index], rows, true).unwrap();
             let expected: Vec<_> = model.iter().map(|((table, key), value)| (*table, key.clone(), value.clone())).collect();
             prop_assert_eq!(all(partition), expected);
             prop_assert_eq!(partition.recompute_buckets().unwrap().digest(), partition.current_digest());

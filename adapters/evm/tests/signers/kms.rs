@@ -24,11 +24,11 @@ impl Drop for Moto {
     }
 }
 
-/// Where `deploy/setup.sh --kms` puts it.
+/// Where `deploy/setup.sh --moto` puts it.
 fn program() -> PathBuf {
     let cache = std::env::var("ACURAST_CACHE_DIR").map(PathBuf::from);
     let cache = cache.unwrap_or_else(|_| PathBuf::from(std::env::var("HOME").unwrap()).join(".cache/acurast-relayer"));
-    cache.join("kms-tools/bin/python")
+    cache.join("moto/bin/python")
 }
 
 impl Moto {
@@ -36,7 +36,7 @@ impl Moto {
         // The first provider that a process installs stands; an error says that there is one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let program = program();
-        assert!(program.exists(), "{} is missing: run deploy/setup.sh --kms", program.display());
+        assert!(program.exists(), "{} is missing: run deploy/setup.sh --moto", program.display());
         let mut child = Command::new(program)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/signers/kms_server.py"))
             .args(["-H", "127.0.0.1", "-p", "0"])

@@ -1,5 +1,6 @@
 //! The command line. Commands that read a running relayer ask it by HTTP; when none runs they open journal and store for reading only.
 
+mod checkpoint;
 mod config;
 pub mod job;
 mod journal;
@@ -57,6 +58,9 @@ enum Command {
     /// The journal's topics on Kafka.
     #[command(subcommand)]
     Topics(topics::TopicsCommand),
+    /// Copies of the state outside of its volume.
+    #[command(subcommand)]
+    Checkpoint(checkpoint::CheckpointCommand),
     /// Fold the journal into an empty state and compare it with the stored one.
     Replay(replay::ReplayArgs),
     /// Check and explain the configuration.
@@ -78,6 +82,7 @@ impl Cli {
             Command::Job(command) => job::run(command).await,
             Command::Journal(command) => journal::run(command).await,
             Command::Topics(command) => topics::run(command).await,
+            Command::Checkpoint(command) => checkpoint::run(command).await,
             Command::Replay(args) => replay::run(&args).await,
             Command::Config(command) => config::run(command),
             Command::Record(args) => record::run(&args).await,

@@ -127,16 +127,6 @@ impl Settle {
         }
     }
 
-    /// Where the authoritative inputs can be read on from once the positions taken so far are in a Progress.
-    fn bookmark(&mut self) {
-        for source in &self.sources {
-            self.owned.bookmark(source.reader.partition().clone(), source.blocks.resume());
-        }
-        for lane in &self.lanes {
-            self.owned.bookmark(lane.reader.partition().clone(), lane.reader.frontier());
-        }
-    }
-
     fn beat(&self, subject: &str) {
         let open = i64::try_from(self.partition.jobs().count()).unwrap_or(i64::MAX);
         self.metrics.open_jobs.get_or_create(&labels("settle", subject)).set(open);
@@ -206,7 +196,7 @@ impl Settle {
                 None => {}
             }
         }
-        self.bookmark();
+        self.owned.digest_if_due().await?;
         self.owned.progress_if_due().await?;
         self.announce.send_replace(self.outputs.next_offset());
         Ok(worked)
@@ -290,7 +280,7 @@ impl Settle {
         }
         let records = self.owned.append(drafts).await?;
         let rows = self.partition.changes().map_err(|error| SettleError::Version(error.to_string()))?;
-        self.owned.commit(&records, rows)?;
+        self.owned.commit(&records, rows, true)?;
         let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
         self.metrics.records.get_or_create(&labels("settle", &self.owned.partition().to_string())).inc_by(count);
         self.publisher.publish(&mut self.owned, &records).await?;

@@ -151,6 +151,7 @@ fn fact(context: &Context<'_>, event: &SourceEvent, block: &BlockRef) -> Result<
             // What a script says, and who may edit it, changes nothing that is settled here.
             SourceEvent::Amended(_)
             | SourceEvent::Progress(_)
+            | SourceEvent::StateDigest(_)
             | SourceEvent::BlockSealed(_)
             | SourceEvent::Remarked(_)
             | SourceEvent::UnknownEvent(_)

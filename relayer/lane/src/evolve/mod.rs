@@ -33,8 +33,8 @@ impl Lane {
 
     fn apply(&mut self, at: Timestamp, event: &LanesEvent) -> Result<(), LaneCoreError> {
         match event {
-            // Positions of inputs and outputs are the shell's.
-            LanesEvent::Progress(_) => Ok(()),
+            // Positions of inputs and outputs, and digests of the state, are the shell's.
+            LanesEvent::Progress(_) | LanesEvent::StateDigest(_) => Ok(()),
             LanesEvent::LaneOpened(event) => self.lane_opened(event),
             LanesEvent::RootAccepted(event) => self.root_accepted(at, event),
             LanesEvent::FulfillmentAccepted(event) => self.fulfillment_accepted(at, event),

@@ -1,11 +1,16 @@
 //! A small fold over records, as a core would do it: one row per subject, an index of open ones, and a counter.
 
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
 use acurast_events::bytes::{Bytes, EventId, Genesis, WriterId};
 use acurast_events::record::{InputPosition, InputRef, Progress};
 use acurast_events::topics::{TopicName, TopicPartition};
 use acurast_events::units::Offset;
-use acurast_relayer_journal::{AcceptedRecord, ClaimOptions, Claiming, Draft, EventJournal, PartitionWriter, progress_event};
-use acurast_relayer_store::{Identity, PartitionStore, Row};
+use acurast_relayer_journal::{
+    AcceptedRecord, ClaimOptions, Claiming, Draft, EventJournal, PartitionWriter, progress_event, state_digest_event, state_digest_of,
+};
+use acurast_relayer_store::{Identity, PartitionStore, Row, digest_runs};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -62,11 +67,10 @@ pub(crate) fn rows(store: &PartitionStore, records: &[AcceptedRecord]) -> Vec<Ro
 
 /// Applies records as a loop does.
 pub(crate) fn apply(store: &mut PartitionStore, records: &[AcceptedRecord]) {
-    if records.is_empty() {
-        return;
+    for run in digest_runs(records.to_vec()) {
+        let rows = rows(store, &run);
+        store.commit(&run, rows, true).unwrap();
     }
-    let rows = rows(store, records);
-    store.commit(records, rows, &[]).unwrap();
 }
 
 /// Claims the partition and folds what is behind.
@@ -109,6 +113,17 @@ pub(crate) fn draft(writer: &PartitionWriter, subject: &[u8], said: u8, position
         // Field 99 of the topic's event, which stores and readers don't look into.
         events: vec![Bytes(vec![0x9a, 0x06, 1, said])],
     }
+}
+
+/// The owner's digest of the state as it is.
+pub(crate) fn state_digest(writer: &PartitionWriter, store: &PartitionStore) -> Draft {
+    let events = vec![state_digest_event(&store.state_digest())];
+    Draft { input: None, subject: Bytes::default(), events, ..draft(writer, b"", 0, 0) }
+}
+
+/// Whether the record has a digest.
+pub(crate) fn is_digest(accepted: &AcceptedRecord) -> bool {
+    state_digest_of(&accepted.record).unwrap().is_some()
 }
 
 /// The owner's Progress: all inputs before `next` are taken.
