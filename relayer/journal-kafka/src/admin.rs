@@ -1,7 +1,7 @@
 //! Topics: what they must be, what they are, and making the one into the other. Nothing else ever creates a topic.
 
 use crate::config::{KafkaConfig, SaslConfig, TopicSettings};
-use crate::context::Context;
+use crate::context::{Access, Context};
 use crate::outbox::{Outbox, Reports};
 use crate::token::TokenSource;
 use acurast_events::topics::TopicName;
@@ -75,9 +75,9 @@ pub(crate) struct Found {
 
 /// What the brokers say of one topic; nothing when there is none.
 pub(crate) async fn find(brokers: &Outbox, topic: &TopicName) -> Result<Option<Found>, KafkaError> {
-    let topic = topic.as_str().to_owned();
+    let (topic, patience) = (topic.as_str().to_owned(), brokers.patience);
     let ask = move |client: &Client<Reports>| {
-        let metadata = client.fetch_metadata(Some(&topic), REQUEST)?;
+        let metadata = client.fetch_metadata(Some(&topic), patience)?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
         match found.error() {
             None => Ok(found_of(found)),
@@ -97,9 +97,9 @@ fn found_of(topic: &rdkafka::metadata::MetadataTopic) -> Option<Found> {
 
 /// All topics whose name begins with `prefix`.
 pub(crate) async fn list(brokers: &Outbox, prefix: &str) -> Result<BTreeMap<TopicName, NonZeroU32>, KafkaError> {
-    let prefix = prefix.to_owned();
+    let (prefix, patience) = (prefix.to_owned(), brokers.patience);
     let ask = move |client: &Client<Reports>| {
-        let metadata = client.fetch_metadata(None, REQUEST)?;
+        let metadata = client.fetch_metadata(None, patience)?;
         let ours = metadata.topics().iter().filter(|topic| topic.name().starts_with(&prefix) && !topic.name().starts_with("__"));
         Ok(ours.filter_map(|topic| Some((TopicName::new(topic.name()), found_of(topic)?.partitions))).collect())
     };
@@ -256,7 +256,7 @@ impl Admin {
                 "topics can't be managed over SASL OAUTHBEARER; use SCRAM or a client certificate for `topics`, or the brokers' own tools";
             return Err(TopicError::Unavailable(reason.into()));
         }
-        let context = Context { tokens: None };
+        let context = Context { access: Access::new(None) };
         AdminClient::from_config_and_context(&self.client, context).map_err(|error| TopicError::Unavailable(error.to_string()))
     }
 }

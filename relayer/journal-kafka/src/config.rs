@@ -29,6 +29,11 @@ pub struct KafkaConfig {
     /// How several replicas share the partitions out.
     #[serde(default)]
     pub group: GroupConfig,
+    /// Whether each append to a derived topic (receipts, reputation, dead letters, checkpoints) is a transaction, so that subscribers
+    /// with `isolation.level=read_committed` see it whole or not at all. The other topics never take part. `on` needs the right to
+    /// write transactional ids that begin with the topic prefix.
+    #[serde(default)]
+    pub transactions: Transactions,
     /// How long an append may stay unacknowledged before its outcome counts as unknown, in milliseconds.
     #[serde(default = "default_delivery_timeout_ms")]
     pub delivery_timeout_ms: u64,
@@ -43,6 +48,17 @@ fn default_delivery_timeout_ms() -> u64 {
 
 fn default_read_timeout_ms() -> u64 {
     30_000
+}
+
+/// Whether derived topics are written in transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transactions {
+    /// Never.
+    #[default]
+    Off,
+    /// One per append.
+    On,
 }
 
 /// TLS to the brokers.
@@ -194,6 +210,7 @@ impl KafkaConfig {
             sasl: None,
             topics: TopicSettings::default(),
             group: GroupConfig::default(),
+            transactions: Transactions::default(),
             delivery_timeout_ms: default_delivery_timeout_ms(),
             read_timeout_ms: default_read_timeout_ms(),
         }
@@ -376,7 +393,7 @@ mod tests {
         assert!(read(r#"{"heartbeat_ms":1}"#).is_err());
         for session_timeout_ms in [1_000, 10_000, 300_000] {
             let group = GroupConfig { session_timeout_ms, ..GroupConfig::default() };
-            assert!(group.heartbeat_ms() * 3 <= session_timeout_ms);
+            assert!(group.heartbeat_ms().saturating_mul(3) <= session_timeout_ms);
         }
     }
 

@@ -4,10 +4,9 @@
 //! bounded queue fills and fetching pauses. A cursor is assigned once and never sought elsewhere, so nothing that was fetched
 //! for another place can be taken for this one. It ends when it fails, when it is dropped, or when nobody used it for a while.
 
-use crate::context::Context;
+use crate::context::{Access, Context};
 use crate::names::{offset, partition_number};
-use crate::token::TokenSource;
-use crate::window::{Hole, Window};
+use crate::window::{Hole, Spacing, Window};
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Timestamp};
 use acurast_relayer_journal::{Attribute, LogRecord, ReadLimits};
@@ -81,17 +80,23 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     /// Starts to fetch at `from`.
-    pub(crate) fn start(config: &ClientConfig, tokens: Option<TokenSource>, at: &TopicPartition, from: Offset) -> Result<Self, String> {
+    pub(crate) fn start(
+        config: &ClientConfig,
+        access: Access,
+        at: &TopicPartition,
+        from: Offset,
+        spacing: Spacing,
+    ) -> Result<Self, String> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { window: Window::new(from), used: Instant::now(), stop: false }),
+            state: Mutex::new(State { window: Window::new(from, spacing), used: Instant::now(), stop: false }),
             room: Condvar::new(),
             reached: watch::Sender::new(Reached { next: from, ended: None }),
             waiting: AtomicUsize::new(0),
         });
         let thread = std::thread::Builder::new().name("kafka-cursor".into());
-        let (config, at, shared_) = (consumer_config(config), at.clone(), Arc::clone(&shared));
+        let (config, at, shared_) = (consumer_config(config, spacing), at.clone(), Arc::clone(&shared));
         let run = move || {
-            if let Err(why) = fetch(&config, tokens, &at, from, &shared_) {
+            if let Err(why) = fetch(&config, access, &at, from, &shared_) {
                 tracing::debug!(%at, ?why, "a Kafka cursor ended");
                 shared_.end(why);
             }
@@ -169,8 +174,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn consumer_config(common: &ClientConfig) -> ClientConfig {
+fn consumer_config(common: &ClientConfig, spacing: Spacing) -> ClientConfig {
     let mut config = common.clone();
+    let isolation = match spacing {
+        // The high watermark, not the last stable offset: recovery must see everything that counts.
+        Spacing::Dense => "read_uncommitted",
+        // What a transaction that was given up left behind was never published.
+        Spacing::Sparse => "read_committed",
+    };
     config
         // The library wants a name to assign partitions; no group is joined and nothing committed.
         .set("group.id", "acurast-relayer-reader")
@@ -178,8 +189,7 @@ fn consumer_config(common: &ClientConfig) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         // A place that the log doesn't have is an error here, not a reason to jump elsewhere.
         .set("auto.offset.reset", "error")
-        // The high watermark, not the last stable offset: recovery must see everything that counts.
-        .set("isolation.level", "read_uncommitted")
+        .set("isolation.level", isolation)
         .set("check.crcs", "true")
         .set("fetch.min.bytes", "1")
         .set("fetch.wait.max.ms", "500")
@@ -191,15 +201,50 @@ fn consumer_config(common: &ClientConfig) -> ClientConfig {
     config
 }
 
-fn fetch(config: &ClientConfig, tokens: Option<TokenSource>, at: &TopicPartition, from: Offset, shared: &Shared) -> Result<(), Ended> {
+fn consumer_at(config: &ClientConfig, access: Access, at: &TopicPartition, from: Offset) -> Result<BaseConsumer<Context>, Ended> {
     let failed = |error: KafkaError| Ended::Failed(error.to_string());
-    let consumer = BaseConsumer::from_config_and_context(config, Context { tokens }).map_err(failed)?;
+    let consumer = BaseConsumer::from_config_and_context(config, Context { access }).map_err(failed)?;
     let mut place = TopicPartitionList::new();
     let (Some(partition), Ok(start)) = (partition_number(at), i64::try_from(from.0)) else {
         return Err(Ended::Lost("no log has such a partition or offset".into()));
     };
     place.add_partition_offset(at.topic.as_str(), partition, At::Offset(start)).map_err(failed)?;
     consumer.assign(&place).map_err(failed)?;
+    Ok(consumer)
+}
+
+/// Whether a sparse log shows any record at `from` or after it now; nothing when the brokers don't answer in time. Blocks.
+///
+/// The client library tells that it is at the end, and not at which offset. A consumer of its own, made after the question came
+/// up, can't mistake an earlier end for this one.
+pub(crate) fn shows_any(
+    config: &ClientConfig,
+    access: Access,
+    at: &TopicPartition,
+    from: Offset,
+    patience: Duration,
+) -> Result<Option<bool>, Ended> {
+    let mut config = consumer_config(config, Spacing::Sparse);
+    config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10").set("queued.min.messages", "1");
+    let began = Instant::now();
+    let consumer = consumer_at(&config, access, at, from)?;
+    while let Some(left) = patience.checked_sub(began.elapsed()) {
+        match consumer.poll(left.min(POLL)) {
+            None => {}
+            Some(Ok(_)) => return Ok(Some(true)),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Some(false)),
+            Some(Err(error)) => {
+                if let Some(why) = ended_by(&error) {
+                    return Err(why);
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn fetch(config: &ClientConfig, access: Access, at: &TopicPartition, from: Offset, shared: &Shared) -> Result<(), Ended> {
+    let consumer = consumer_at(config, access, at, from)?;
     loop {
         if !wait_for_room(shared)? {
             return Ok(());

@@ -20,8 +20,8 @@ const NEAR: u64 = 1_024;
 /// end is woken by the records themselves; this only bounds how often one that keeps asking asks the broker.
 const END_FRESH: Duration = Duration::from_millis(100);
 
-/// How long a read that has records waits for more of what the log has.
-const FILL: Duration = Duration::from_secs(1);
+/// How long a read of a dense log that has records waits for more of what the log has.
+pub(crate) const FILL: Duration = Duration::from_secs(1);
 
 /// What is known of one partition, and who reads it.
 #[derive(Default)]
@@ -31,6 +31,8 @@ pub(crate) struct Cursors {
     end: AtomicU64,
     /// The end that the broker named last, and when it was asked.
     asked: Mutex<Option<(Offset, Instant)>>,
+    /// Where a sparse log was found to show nothing more, and when.
+    silent: Mutex<Option<(Offset, Instant)>>,
 }
 
 impl Cursors {
@@ -57,6 +59,17 @@ impl Cursors {
         fresh && self.end() <= from && self.standing_at(from).is_some()
     }
 
+    /// A sparse log showed no record at `from` or after it.
+    pub(crate) fn found_silent(&self, from: Offset) {
+        *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some((from, Instant::now()));
+    }
+
+    /// Whether a sparse log showed nothing from `from` on a moment ago, and still didn't to a cursor that stands there.
+    pub(crate) fn surely_silent_at(&self, from: Offset) -> bool {
+        let silent = *self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.is_some_and(|(at, when)| at == from && when.elapsed() < END_FRESH) && self.standing_at(from).is_some()
+    }
+
     /// The furthest end that was seen.
     pub(crate) fn end(&self) -> Offset {
         Offset(self.end.load(Ordering::Acquire))
@@ -76,9 +89,9 @@ impl Cursors {
         (!records.is_empty()).then_some(records)
     }
 
-    /// Adds what follows `records`, as far as `limits` and the end that was seen go. What is on its way is waited for, but not
-    /// long: a read that returns less is right too.
-    pub(crate) async fn fill(&self, records: &mut Vec<LogRecord>, limits: ReadLimits) {
+    /// Adds what follows `records`, as far as `limits` and the end that was seen go. What is on its way is waited for, but no
+    /// longer than `patience`: a read that returns less is right too.
+    pub(crate) async fn fill(&self, records: &mut Vec<LogRecord>, limits: ReadLimits, patience: Duration) {
         let began = Instant::now();
         let mut bytes = records.iter().fold(0usize, |sum, record| sum.saturating_add(record.size_bytes()));
         while let Some(last) = records.last() {
@@ -98,7 +111,7 @@ impl Cursors {
                 continue;
             }
             let Some(cursor) = standing else { return };
-            if tokio::time::timeout(FILL.saturating_sub(began.elapsed()), cursor.wait_beyond(next)).await.is_err() {
+            if tokio::time::timeout(patience.saturating_sub(began.elapsed()), cursor.wait_beyond(next)).await.is_err() {
                 return;
             }
         }

@@ -17,9 +17,8 @@
 //! What is published may be late: two replicas may both think that a partition is theirs. Their claims in the log decide.
 
 use crate::config::{ConfigError, KafkaConfig};
-use crate::context::Context;
+use crate::context::{Access, Context};
 use crate::names::partition_number;
-use crate::token::TokenSource;
 use acurast_events::topics::{TopicName, TopicPartition};
 use acurast_events::units::Offset;
 use acurast_relayer_journal::{Assignment, check_topic};
@@ -47,8 +46,6 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::fr
 const LASTED: Duration = Duration::from_secs(60);
 /// How long leaving is waited for. Brokers that are out of reach notice it by themselves.
 const LEAVE: Duration = Duration::from_secs(6);
-/// How often the same complaint is logged.
-const COMPLAIN: Duration = Duration::from_secs(30);
 
 /// This process's part in the group. When it is dropped, the member leaves in the background.
 pub struct Membership {
@@ -74,7 +71,7 @@ struct State {
 
 impl Membership {
     /// Joins the group for `topics` and stays in it until it is dropped or leaves.
-    pub(crate) fn join(kafka: &KafkaConfig, prefix: &str, topics: &[(TopicName, NonZeroU32)]) -> Result<Self, ConfigError> {
+    pub(crate) fn join(kafka: &KafkaConfig, access: Access, prefix: &str, topics: &[(TopicName, NonZeroU32)]) -> Result<Self, ConfigError> {
         let config = member_config(kafka, prefix)?;
         if topics.is_empty() {
             return Err(ConfigError::Client("there is no topic to share out".into()));
@@ -84,12 +81,7 @@ impl Membership {
         }
         let (gone, left) = oneshot::channel();
         let shared = Arc::new(Shared { state: Mutex::default(), woken: Condvar::new(), assignment: watch::Sender::default() });
-        let member = Member {
-            config,
-            tokens: TokenSource::of(kafka.sasl.as_ref()),
-            topics: topics.iter().cloned().collect(),
-            shared: Arc::clone(&shared),
-        };
+        let member = Member { config, access, topics: topics.iter().cloned().collect(), shared: Arc::clone(&shared) };
         let run = move || {
             member.run();
             // Nobody may wait.
@@ -212,7 +204,7 @@ fn member_config(kafka: &KafkaConfig, prefix: &str) -> Result<ClientConfig, Conf
 /// The thread's side.
 struct Member {
     config: ClientConfig,
-    tokens: Option<TokenSource>,
+    access: Access,
     topics: BTreeMap<TopicName, NonZeroU32>,
     shared: Arc<Shared>,
 }
@@ -232,7 +224,7 @@ impl Member {
             }
             tracing::warn!(
                 reason,
-                pause_ms = pause.as_millis(),
+                ?pause,
                 "this replica is out of the consumer group and joins again; when another one has the same \
                  journal.kafka.group.instance, give each its own"
             );
@@ -255,18 +247,15 @@ impl Member {
     fn take_part(&self) -> Result<(), String> {
         self.shared.state().broken = None;
         let context =
-            GroupContext { inner: Context { tokens: self.tokens.clone() }, topics: self.topics.clone(), shared: Arc::clone(&self.shared) };
+            GroupContext { inner: Context { access: self.access.clone() }, topics: self.topics.clone(), shared: Arc::clone(&self.shared) };
         let consumer = BaseConsumer::from_config_and_context(&self.config, context).map_err(|error| error.to_string())?;
         let names: Vec<&str> = self.topics.keys().map(TopicName::as_str).collect();
         consumer.subscribe(&names).map_err(|error| error.to_string())?;
-        let mut complaints = Complaints::default();
         let mut committed = Instant::now();
         loop {
-            match consumer.poll(POLL) {
-                // A record that came through before its partition was paused is nobody's business.
-                None | Some(Ok(_)) => {}
-                Some(Err(error)) => complaints.hear(&error),
-            }
+            // A record that came through before its partition was paused is nobody's business, and errors are logged by the context:
+            // but for fatal ones the library goes on by itself.
+            drop(consumer.poll(POLL));
             if let Some((code, reason)) = consumer.client().fatal_error() {
                 return Err(format!("{code}: {reason}"));
             }
@@ -301,23 +290,6 @@ fn commit(consumer: &BaseConsumer<GroupContext>, due: &BTreeMap<TopicPartition, 
         && let Err(error) = consumer.commit(&offsets, CommitMode::Async)
     {
         tracing::debug!(%error, "positions weren't committed; they only show lag");
-    }
-}
-
-/// What the library reports and goes on from by itself; the same again only now and then.
-#[derive(Default)]
-struct Complaints {
-    last: Option<(String, Instant)>,
-}
-
-impl Complaints {
-    fn hear(&mut self, error: &KafkaError) {
-        let text = error.to_string();
-        let repeated = self.last.as_ref().is_some_and(|(last, when)| *last == text && when.elapsed() < COMPLAIN);
-        if !repeated {
-            tracing::warn!(%error, "the consumer group isn't well; it goes on by itself once the brokers do");
-            self.last = Some((text, Instant::now()));
-        }
     }
 }
 

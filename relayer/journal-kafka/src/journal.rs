@@ -7,16 +7,21 @@
 //! | `read` at the end | where the log ends, unless that was asked a moment ago |
 //! | `end` | where the log ends, always |
 //! | `wait_beyond` | nothing: the cursor that stands there wakes it |
+//!
+//! Derived topics may be written in transactions, which leave offsets without a record. There, and nowhere else, a hole is no loss,
+//! only what was committed is read, `end` may be beyond the last record, and a read at the last record says that the log ends there.
 
 use crate::admin::{self, Admin, TopicPlan, TopicState};
-use crate::config::{ConfigError, KafkaConfig};
-use crate::cursor::{Cursor, Ended};
-use crate::cursors::Cursors;
+use crate::config::{ConfigError, KafkaConfig, Transactions};
+use crate::context::Access;
+use crate::cursor::{self, Cursor, Ended};
+use crate::cursors::{Cursors, FILL};
 use crate::group::Membership;
 use crate::names::{offset, partition_number};
 use crate::outbox::Outbox;
-use crate::token::TokenSource;
-use acurast_events::topics::{TopicName, TopicPartition};
+use crate::transactor::Transactor;
+use crate::window::Spacing;
+use acurast_events::topics::{Topic, TopicKind, TopicName, TopicPartition};
 use acurast_events::units::Offset;
 use acurast_relayer_journal::{
     AppendError, EventJournal, NewRecord, ReadBatch, ReadError, ReadLimits, Refusal, TopicError, check_append, check_topic,
@@ -29,12 +34,12 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// How long one question about topics or ends may take before it is asked anew.
-const QUESTION: Duration = Duration::from_secs(10);
 /// How long a partition that was there may be unknown to a broker before it counts as gone.
 const SPREAD: Duration = Duration::from_secs(5);
 /// Pause before a question is asked anew.
 const AGAIN: Duration = Duration::from_millis(100);
+/// How long a cursor of a sparse log may take before it is asked whether there is anything at all.
+const HEAD_START: Duration = Duration::from_millis(100);
 /// How often a cursor that ends is replaced within one read.
 const CURSORS_PER_READ_MAX: u32 = 3;
 
@@ -46,9 +51,11 @@ pub struct KafkaJournal {
 struct Inner {
     config: KafkaConfig,
     outbox: Outbox,
+    /// Writes derived topics, where transactions are on.
+    transactor: Option<Transactor>,
     admin: Admin,
     consumer: ClientConfig,
-    tokens: Option<TokenSource>,
+    access: Access,
     /// Topics are ours if their name begins so.
     prefix: String,
     read_timeout: Duration,
@@ -71,12 +78,14 @@ impl KafkaJournal {
     /// When the configuration makes no client, or a secret can't be read.
     pub fn open(config: &KafkaConfig, prefix: &str) -> Result<Self, ConfigError> {
         let client = config.client()?;
+        let access = Access::new(config.sasl.as_ref());
         let inner = Inner {
             config: config.clone(),
-            outbox: Outbox::new(config)?,
+            outbox: Outbox::new(config, access.clone())?,
+            transactor: (config.transactions == Transactions::On).then(|| Transactor::new(config, access.clone(), prefix)).transpose()?,
+            access,
             admin: Admin::new(config, client.clone()),
             consumer: client,
-            tokens: TokenSource::of(config.sasl.as_ref()),
             prefix: prefix.to_owned(),
             read_timeout: config.read_timeout(),
             topics: RwLock::default(),
@@ -132,7 +141,7 @@ impl KafkaJournal {
     /// # Errors
     /// When the configuration makes no client. Brokers that are out of reach are no error: it joins once they are there.
     pub fn join(&self, topics: &[(TopicName, NonZeroU32)]) -> Result<Membership, ConfigError> {
-        Membership::join(&self.inner.config, &self.inner.prefix, topics)
+        Membership::join(&self.inner.config, self.inner.access.clone(), &self.inner.prefix, topics)
     }
 
     /// How many consumers run now, over all partitions.
@@ -148,7 +157,7 @@ impl Inner {
         if let Some(found) = self.known(topic) {
             return Ok(Some(found));
         }
-        let found = admin::find(&self.outbox, topic).await.map_err(|error| error.to_string())?;
+        let found = admin::find(&self.outbox, topic).await.map_err(|error| self.access.explain(error.to_string()))?;
         let found = found.map(|found| found.partitions);
         if let Some(found) = found {
             self.topics.write().unwrap_or_else(PoisonError::into_inner).insert(topic.clone(), found);
@@ -190,8 +199,8 @@ impl Inner {
         let began = Instant::now();
         loop {
             let when = Instant::now();
-            let topic = at.topic.clone();
-            let asked = self.outbox.ask(move |client| client.fetch_watermarks(topic.as_str(), partition, QUESTION));
+            let (topic, patience) = (at.topic.clone(), self.outbox.patience);
+            let asked = self.outbox.ask(move |client| client.fetch_watermarks(topic.as_str(), partition, patience));
             let error = match asked.await {
                 Ok((low, high)) => {
                     let (Some(begins), Some(end)) = (offset(low), offset(high)) else {
@@ -207,15 +216,38 @@ impl Inner {
                 return Err(ReadError::NoSuchPartition(at.clone()));
             }
             if began.elapsed() >= self.read_timeout {
-                return Err(unavailable(format!("the brokers don't answer: {error}")));
+                return Err(unavailable(self.access.explain(format!("the brokers don't answer: {error}"))));
             }
             tokio::time::sleep(AGAIN).await;
         }
     }
 
+    /// Derived topics may be written in transactions, by us or by others before; all others never are, and a hole in them is a
+    /// loss, whatever this configuration says.
+    fn spacing(&self, at: &TopicPartition) -> Spacing {
+        match Topic::parse(&self.prefix, at.topic.as_str()).map(|topic| topic.kind()) {
+            Some(TopicKind::Derived) => Spacing::Sparse,
+            Some(TopicKind::Authoritative | TopicKind::Input) | None => Spacing::Dense,
+        }
+    }
+
     fn cursor_at(&self, at: &TopicPartition, from: Offset) -> Result<Arc<Cursor>, ReadError> {
-        let start = || Cursor::start(&self.consumer, self.tokens.clone(), at, from);
+        let start = || Cursor::start(&self.consumer, self.access.clone(), at, from, self.spacing(at));
         self.cursors(at).at(from, start).map_err(|reason| ReadError::Unavailable { at: at.clone(), reason })
+    }
+}
+
+impl Inner {
+    /// Whether a sparse log shows any record at `from` or after it now.
+    async fn shows_any(&self, at: &TopicPartition, from: Offset) -> Result<bool, ReadError> {
+        let unavailable = |reason: String| ReadError::Unavailable { at: at.clone(), reason };
+        let (config, access, at_, patience) = (self.consumer.clone(), self.access.clone(), at.clone(), self.read_timeout);
+        let asked = tokio::task::spawn_blocking(move || cursor::shows_any(&config, access, &at_, from, patience));
+        match asked.await.map_err(|error| unavailable(error.to_string()))? {
+            Ok(Some(any)) => Ok(any),
+            Ok(None) => Err(unavailable(format!("the brokers sent nothing for {} ms", patience.as_millis()))),
+            Err(ended) => Err(unavailable(format!("{ended:?}"))),
+        }
     }
 }
 
@@ -254,7 +286,10 @@ impl EventJournal for KafkaJournal {
             Err(ReadError::NoSuchPartition(_)) => return Err(refuse(Refusal::NoSuchPartition)),
             Err(error) => return Err(refuse(Refusal::Unavailable(error.to_string()))),
         }
-        let appended = self.inner.outbox.append(at, records).await;
+        let appended = match &self.inner.transactor {
+            Some(transactor) if self.inner.spacing(at) == Spacing::Sparse => transactor.append(at, records).await,
+            Some(_) | None => self.inner.outbox.append(at, records).await,
+        };
         match &appended {
             Ok(offsets) => {
                 if let Some(last) = offsets.last() {
@@ -271,13 +306,16 @@ impl EventJournal for KafkaJournal {
 
     async fn read(&self, at: &TopicPartition, from: Offset, limits: ReadLimits) -> Result<ReadBatch, ReadError> {
         let cursors = self.inner.cursors(at);
+        let sparse = self.inner.spacing(at) == Spacing::Sparse;
+        // Of a sparse log nobody knows beforehand whether more follows.
+        let fill = if sparse { Duration::ZERO } else { FILL };
         let mut ended = None;
         for _ in 0..CURSORS_PER_READ_MAX {
             if let Some(mut records) = cursors.take(from, limits) {
-                cursors.fill(&mut records, limits).await;
+                cursors.fill(&mut records, limits, fill).await;
                 return Ok(ReadBatch { records, end: cursors.end() });
             }
-            if cursors.surely_ends_at(from) {
+            if cursors.surely_ends_at(from) || (sparse && cursors.surely_silent_at(from)) {
                 return Ok(ReadBatch { records: Vec::new(), end: from });
             }
             let bounds = self.inner.bounds(at).await?;
@@ -288,14 +326,22 @@ impl EventJournal for KafkaJournal {
                 return Ok(ReadBatch { records: Vec::new(), end: bounds.end });
             }
             let cursor = self.inner.cursor_at(at, from)?;
+            // The log of a sparse partition may go on with what is no record, and then nothing ever comes.
+            if sparse
+                && tokio::time::timeout(HEAD_START, cursor.wait_beyond(from)).await.is_err()
+                && !self.inner.shows_any(at, from).await?
+            {
+                cursors.found_silent(from);
+                return Ok(ReadBatch { records: Vec::new(), end: from });
+            }
             let Ok(reached) = tokio::time::timeout(self.inner.read_timeout, cursor.wait_beyond(from)).await else {
                 let reason = format!("the brokers sent nothing for {} ms", self.inner.read_timeout.as_millis());
-                return Err(ReadError::Unavailable { at: at.clone(), reason });
+                return Err(ReadError::Unavailable { at: at.clone(), reason: self.inner.access.explain(reason) });
             };
             let mut records = cursor.take(from, limits);
             if !records.is_empty() {
                 cursors.saw_end(reached.next);
-                cursors.fill(&mut records, limits).await;
+                cursors.fill(&mut records, limits, fill).await;
                 return Ok(ReadBatch { records, end: cursors.end() });
             }
             // Asked once more by another cursor: only what stays missing is missing.
@@ -317,12 +363,15 @@ impl EventJournal for KafkaJournal {
 
     async fn wait_beyond(&self, at: &TopicPartition, offset: Offset) -> Result<Offset, ReadError> {
         let cursors = self.inner.cursors(at);
+        let sparse = self.inner.spacing(at) == Spacing::Sparse;
         loop {
             let cursor = match cursors.standing_at(offset) {
                 Some(cursor) => cursor,
                 None => {
                     let bounds = self.inner.bounds(at).await?;
-                    if bounds.end != offset {
+                    // What a sparse log has there may be no record; the cursor tells.
+                    let may_be_silent = sparse && bounds.begins <= offset && offset < bounds.end;
+                    if bounds.end != offset && !may_be_silent {
                         return Ok(bounds.end);
                     }
                     self.inner.cursor_at(at, offset)?
@@ -336,7 +385,9 @@ impl EventJournal for KafkaJournal {
             match reached.ended {
                 // The log is another one now, or nobody waited for long: its bounds tell.
                 None | Some(Ended::Idle | Ended::Lost(_) | Ended::Hole(_)) => {}
-                Some(Ended::Failed(reason)) => return Err(ReadError::Unavailable { at: at.clone(), reason }),
+                Some(Ended::Failed(reason)) => {
+                    return Err(ReadError::Unavailable { at: at.clone(), reason: self.inner.access.explain(reason) });
+                }
             }
         }
     }

@@ -10,8 +10,8 @@
 //! * [`KafkaConfig`] is how to reach the brokers; secrets stand in it by reference.
 //!
 //! Nothing here decides which records count. What the broker may do wrong (repeat, delay, lose), readers of authoritative
-//! topics find by the chain of the records themselves (R11, R12). Transactions are never used: they would put control
-//! records between ours, and offsets would have holes. Offsets are checked to be dense.
+//! topics find by the chain of the records themselves (R11, R12). Offsets are checked to be dense, but for derived topics:
+//! `transactor` may write those in transactions, which leave offsets without a record.
 
 #![deny(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
@@ -26,10 +26,11 @@ mod names;
 mod outbox;
 mod secret;
 mod token;
+mod transactor;
 mod window;
 
 pub use admin::{TopicPlan, TopicState};
-pub use config::{ConfigError, GroupConfig, KafkaConfig, OidcConfig, SaslConfig, TlsConfig, TopicSettings};
+pub use config::{ConfigError, GroupConfig, KafkaConfig, OidcConfig, SaslConfig, TlsConfig, TopicSettings, Transactions};
 pub use group::Membership;
 pub use journal::KafkaJournal;
 pub use secret::SecretReference;

@@ -17,3 +17,9 @@ pub(crate) fn offset(raw: i64) -> Option<Offset> {
 pub(crate) fn after(offset: Offset) -> Offset {
     Offset(offset.0.saturating_add(1))
 }
+
+/// The offsets, if each is beyond the one before.
+pub(crate) fn offset_order(offsets: &[Option<Offset>]) -> Option<Vec<Offset>> {
+    let offsets: Vec<Offset> = offsets.iter().copied().collect::<Option<_>>()?;
+    offsets.is_sorted_by(|one, next| one < next).then_some(offsets)
+}

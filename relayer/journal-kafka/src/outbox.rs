@@ -11,9 +11,8 @@
 //! way. A producer with a fatal error is replaced; what was in it is uncertain.
 
 use crate::config::{ConfigError, KafkaConfig, message_bytes_max};
-use crate::context::Context;
+use crate::context::{Access, Context};
 use crate::names::{after, offset, partition_number};
-use crate::token::TokenSource;
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::Offset;
 use acurast_relayer_journal::{AppendError, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, NewRecord, Refusal};
@@ -25,8 +24,11 @@ use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+/// Longest that one question may take.
+const QUESTION: Duration = Duration::from_secs(10);
 /// Bytes on their way at once, over all partitions, in KiB.
 const ROOM_KIB: usize = 48 << 10;
 /// What a record costs beyond its bytes, at least, in KiB: so that small records are bounded too.
@@ -35,30 +37,21 @@ const RECORD_BYTES: usize = 256;
 /// A producer and what it is made of.
 pub(crate) struct Outbox {
     config: ClientConfig,
-    tokens: Option<TokenSource>,
+    access: Access,
     producer: Mutex<Arc<ThreadedProducer<Reports>>>,
     room: Arc<Semaphore>,
+    /// How long the brokers may take for one question.
+    pub(crate) patience: Duration,
 }
 
 impl Outbox {
-    pub(crate) fn new(kafka: &KafkaConfig) -> Result<Self, ConfigError> {
-        let mut config = kafka.client()?;
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("message.timeout.ms", kafka.delivery_timeout().as_millis().to_string())
-            .set("request.timeout.ms", kafka.delivery_timeout().as_millis().min(10_000).to_string())
-            .set("message.max.bytes", message_bytes_max().to_string())
-            // Long enough that the records of one call usually go as one batch.
-            .set("linger.ms", "1")
-            .set("retry.backoff.max.ms", "500")
-            .set("compression.type", "lz4")
-            // More than `room` lets in, so that the library's own bounds are never met.
-            .set("queue.buffering.max.kbytes", "131072")
-            .set("queue.buffering.max.messages", "1000000");
-        let tokens = TokenSource::of(kafka.sasl.as_ref());
-        let producer = Mutex::new(Arc::new(producer(&config, tokens.clone()).map_err(|error| ConfigError::Client(error.to_string()))?));
-        Ok(Self { config, tokens, producer, room: Arc::new(Semaphore::new(ROOM_KIB)) })
+    pub(crate) fn new(kafka: &KafkaConfig, access: Access) -> Result<Self, ConfigError> {
+        let mut config = producer_config(kafka)?;
+        // A reader's property that decides what this client's questions for a log's end mean: the high watermark, also while
+        // somebody else's transaction is open.
+        config.set("isolation.level", "read_uncommitted");
+        let producer = Mutex::new(Arc::new(producer(&config, access.clone()).map_err(|error| ConfigError::Client(error.to_string()))?));
+        Ok(Self { config, access, producer, room: Arc::new(Semaphore::new(ROOM_KIB)), patience: kafka.read_timeout().min(QUESTION) })
     }
 
     /// The producer in use; a new one when the last had a fatal error.
@@ -66,7 +59,7 @@ impl Outbox {
         let mut current = self.current();
         if let Some((code, reason)) = current.client().fatal_error() {
             tracing::warn!(%code, reason, "the Kafka producer had a fatal error and is replaced");
-            *current = Arc::new(producer(&self.config, self.tokens.clone())?);
+            *current = Arc::new(producer(&self.config, self.access.clone())?);
         }
         Ok(Arc::clone(&current))
     }
@@ -78,7 +71,11 @@ impl Outbox {
     ) -> Result<T, KafkaError> {
         let producer = self.producer()?;
         let asked = tokio::task::spawn_blocking(move || question(producer.client()));
-        asked.await.map_err(|_| KafkaError::Canceled)?
+        let answer = asked.await.map_err(|_| KafkaError::Canceled)?;
+        if answer.is_ok() {
+            self.access.granted();
+        }
+        answer
     }
 
     /// Appends `records`, of which the bounds were checked, and waits for the outcome.
@@ -93,8 +90,12 @@ impl Outbox {
         let room = room.map_err(|error| unavailable(error.to_string()))?;
         let producer = self.producer().map_err(|error| unavailable(format!("no Kafka producer: {error}")))?;
         let (told, outcome) = oneshot::channel();
-        let call = Arc::new(Call { state: Mutex::new(CallState::new(records.len(), told, room)) });
-        self.enqueue(&producer, at, partition, &records, &call);
+        let call = Call::new(records.len(), told, Some(room));
+        {
+            // Short: it only copies into the library's queue. All partitions share the lock; the copying is what takes time.
+            let _in_order = self.current();
+            enqueue(&producer, at, partition, &records, &call);
+        }
         drop(records);
         // What is on its way holds the call; if all of that is dropped, so is the sender.
         drop(call);
@@ -106,33 +107,10 @@ impl Outbox {
             Ok(Outcome { offsets, failure: Some(failure) }) if offsets.iter().all(Option::is_none) && failure.nothing_written => {
                 Err(refuse(failure.refusal()))
             }
-            Ok(Outcome { failure: Some(failure), .. }) => Err(AppendError::Uncertain { at: at.clone(), reason: failure.to_string() }),
+            Ok(Outcome { failure: Some(failure), .. }) => {
+                Err(AppendError::Uncertain { at: at.clone(), reason: self.access.explain(failure.to_string()) })
+            }
             Err(_) => Err(AppendError::Uncertain { at: at.clone(), reason: "the Kafka producer was closed".into() }),
-        }
-    }
-
-    fn enqueue(&self, producer: &ThreadedProducer<Reports>, at: &TopicPartition, partition: i32, records: &[NewRecord], call: &Arc<Call>) {
-        // Short: it only copies into the library's queue. All partitions share the lock; the copying is what takes time.
-        let _in_order = self.current();
-        for (index, record) in records.iter().enumerate() {
-            let mut message = BaseRecord::with_opaque_to(at.topic.as_str(), Box::new(Ticket { index, call: Arc::clone(call) }))
-                .partition(partition)
-                .key(&record.key)
-                .payload(&record.value);
-            if !record.attributes.is_empty() {
-                let empty = OwnedHeaders::new_with_capacity(record.attributes.len());
-                message = message.headers(
-                    record
-                        .attributes
-                        .iter()
-                        .fold(empty, |headers, attribute| headers.insert(Header { key: &attribute.name, value: Some(&attribute.value) })),
-                );
-            }
-            if let Err((error, _)) = producer.send(message) {
-                // Refused on the spot: it and those after it were never enqueued.
-                call.close(index, Failure::of(&error, true));
-                return;
-            }
         }
     }
 
@@ -142,8 +120,58 @@ impl Outbox {
     }
 }
 
-fn producer(config: &ClientConfig, tokens: Option<TokenSource>) -> Result<ThreadedProducer<Reports>, KafkaError> {
-    ThreadedProducer::from_config_and_context(config, Reports(Context { tokens }))
+/// What all producers have in common.
+pub(crate) fn producer_config(kafka: &KafkaConfig) -> Result<ClientConfig, ConfigError> {
+    let mut config = kafka.client()?;
+    config
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("message.timeout.ms", kafka.delivery_timeout().as_millis().to_string())
+        .set("request.timeout.ms", kafka.delivery_timeout().as_millis().min(10_000).to_string())
+        .set("message.max.bytes", message_bytes_max().to_string())
+        // Long enough that the records of one call usually go as one batch.
+        .set("linger.ms", "1")
+        .set("retry.backoff.max.ms", "500")
+        .set("compression.type", "lz4")
+        // More than `room` lets in, so that the library's own bounds are never met.
+        .set("queue.buffering.max.kbytes", "131072")
+        .set("queue.buffering.max.messages", "1000000");
+    Ok(config)
+}
+
+/// Copies records into the library's queue; whatever becomes of each is reported to `call`. False when it doesn't take all of them.
+pub(crate) fn enqueue(
+    producer: &ThreadedProducer<Reports>,
+    at: &TopicPartition,
+    partition: i32,
+    records: &[NewRecord],
+    call: &Arc<Call>,
+) -> bool {
+    for (index, record) in records.iter().enumerate() {
+        let mut message = BaseRecord::with_opaque_to(at.topic.as_str(), Box::new(Ticket { index, call: Arc::clone(call) }))
+            .partition(partition)
+            .key(&record.key)
+            .payload(&record.value);
+        if !record.attributes.is_empty() {
+            let empty = OwnedHeaders::new_with_capacity(record.attributes.len());
+            message = message.headers(
+                record
+                    .attributes
+                    .iter()
+                    .fold(empty, |headers, attribute| headers.insert(Header { key: &attribute.name, value: Some(&attribute.value) })),
+            );
+        }
+        if let Err((error, _)) = producer.send(message) {
+            // Refused on the spot: it and those after it were never enqueued.
+            call.close(index, Failure::of(&error, true));
+            return false;
+        }
+    }
+    true
+}
+
+pub(crate) fn producer(config: &ClientConfig, access: Access) -> Result<ThreadedProducer<Reports>, KafkaError> {
+    ThreadedProducer::from_config_and_context(config, Reports(Context { access }))
 }
 
 fn cost_kib(records: &[NewRecord]) -> u32 {
@@ -175,16 +203,13 @@ struct CallState {
     room: Option<OwnedSemaphorePermit>,
 }
 
-struct Outcome {
-    offsets: Vec<Option<Offset>>,
-    failure: Option<Failure>,
+/// What became of a call's records.
+pub(crate) struct Outcome {
+    pub(crate) offsets: Vec<Option<Offset>>,
+    pub(crate) failure: Option<Failure>,
 }
 
 impl CallState {
-    fn new(records: usize, told: oneshot::Sender<Outcome>, room: OwnedSemaphorePermit) -> Self {
-        Self { offsets: vec![None; records], failure: None, left: records, told: Some(told), room: Some(room) }
-    }
-
     fn fail(&mut self, failure: Failure) {
         // One that leaves doubt stands for all; of its like the first is what to act on.
         match &self.failure {
@@ -206,6 +231,12 @@ impl CallState {
 }
 
 impl Call {
+    /// A call of so many records, of which `told` hears when all are reported.
+    pub(crate) fn new(records: usize, told: oneshot::Sender<Outcome>, room: Option<OwnedSemaphorePermit>) -> Arc<Self> {
+        let state = CallState { offsets: vec![None; records], failure: None, left: records, told: Some(told), room };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
     fn state(&self) -> MutexGuard<'_, CallState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -237,11 +268,11 @@ impl Call {
 /// Why a record wasn't delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-struct Failure {
+pub(crate) struct Failure {
     code: Option<RDKafkaErrorCode>,
     reason: String,
     /// Surely none of it is in the log or will be.
-    nothing_written: bool,
+    pub(crate) nothing_written: bool,
 }
 
 impl Failure {
@@ -253,7 +284,7 @@ impl Failure {
         Self { code, reason: code.map_or_else(|| error.to_string(), |code| code.to_string()), nothing_written }
     }
 
-    fn refusal(self) -> Refusal {
+    pub(crate) fn refusal(self) -> Refusal {
         use RDKafkaErrorCode as Code;
         match self.code {
             Some(Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition) => Refusal::NoSuchPartition,
@@ -315,7 +346,7 @@ mod tests {
         let room = Arc::new(Semaphore::new(1));
         let permit = Arc::clone(&room).try_acquire_owned().unwrap();
         let (told, outcome) = oneshot::channel();
-        (Arc::new(Call { state: Mutex::new(CallState::new(records, told, permit)) }), outcome, room)
+        (Call::new(records, told, Some(permit)), outcome, room)
     }
 
     fn failure(code: RDKafkaErrorCode) -> Failure {

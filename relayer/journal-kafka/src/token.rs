@@ -22,10 +22,10 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
     /// The reference can't be read.
-    #[error("the token's reference: {0}")]
+    #[error("the token or client secret can't be read: {0}; see journal.kafka.sasl")]
     Secret(String),
     /// The endpoint doesn't answer as it should.
-    #[error("the token endpoint {url}: {reason}")]
+    #[error("the token endpoint {url}: {reason}; check journal.kafka.sasl.oidc and what the endpoint knows of this client")]
     Endpoint {
         /// Its address, without query.
         url: String,
@@ -33,7 +33,7 @@ pub(crate) enum TokenError {
         reason: String,
     },
     /// The token ran out and nobody renewed it.
-    #[error("the token ran out {0} ms ago and wasn't renewed")]
+    #[error("the token ran out {0} ms ago and wasn't renewed; renew what journal.kafka.sasl.token names, it is read again")]
     Expired(i64),
 }
 

@@ -11,7 +11,8 @@ use std::num::NonZeroU32;
 ///
 /// # Contract
 /// * *Offsets* of a partition count up from 0 without holes. A log that skips one, shrinks or changes is broken; readers of
-///   authoritative topics notice and halt, back ends need not.
+///   authoritative topics notice and halt, back ends need not. Derived topics may have holes, and `end` may be beyond their last
+///   record: go on after the last record that was read, and stop when a read returns none.
 /// * *Append*: all records of a call follow each other in order, unless the call fails with [`AppendError::Uncertain`]: then
 ///   any part of them may be in the log, now or later. `Ok` means durable: it survives the loss of power.
 /// * *Read* shows durable records only, and never fewer than an earlier read showed.

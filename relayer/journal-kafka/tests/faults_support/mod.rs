@@ -1,4 +1,7 @@
-//! An owner and a follower that never give up, and what an administrator can do to topics.
+//! An owner and a follower that never give up, what an administrator can do to topics, and a network that breaks.
+
+pub(crate) mod leaders;
+pub(crate) mod proxy;
 
 use crate::contract::{draft, options, subjects};
 use acurast_events::topics::{TopicName, TopicPartition};

@@ -42,7 +42,7 @@ pub(crate) fn ready() -> bool {
 }
 
 /// The first of `count` free ports in a row.
-fn free_ports(count: u16) -> u16 {
+pub(crate) fn free_ports(count: u16) -> u16 {
     loop {
         let first = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let Some(last) = first.checked_add(count - 1) else { continue };
