@@ -1,6 +1,6 @@
 //! The three kinds of authoritative partition as folds: sources, jobs, lanes.
 
-use crate::owned::Fold;
+use crate::fold::Fold;
 use acurast_adapter_acurast::KnownJobs;
 use acurast_events::bytes::{BlockHash, ProcessorId};
 use acurast_events::job_id::JobId;
