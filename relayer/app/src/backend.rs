@@ -31,7 +31,12 @@ pub enum Backend {
     /// RocksDB in the data directory.
     Embedded(Arc<EmbeddedJournal>),
     /// Brokers.
-    Kafka(Arc<KafkaJournal>),
+    Kafka {
+        /// Their client.
+        journal: Arc<KafkaJournal>,
+        /// How they are reached.
+        config: Box<KafkaConfig>,
+    },
 }
 
 impl Backend {
@@ -58,14 +63,15 @@ impl Backend {
     }
 
     fn kafka(config: &Config) -> Result<Self, BackendError> {
-        Ok(Self::Kafka(Arc::new(KafkaJournal::open(brokers(config)?, &config.journal.prefix)?)))
+        let kafka = brokers(config)?;
+        Ok(Self::Kafka { journal: Arc::new(KafkaJournal::open(kafka, &config.journal.prefix)?), config: Box::new(kafka.clone()) })
     }
 
     /// The journal, whatever keeps it.
     pub fn journal(&self) -> Arc<dyn EventJournal> {
         match self {
             Self::Embedded(journal) => Arc::clone(journal) as Arc<dyn EventJournal>,
-            Self::Kafka(journal) => Arc::clone(journal) as Arc<dyn EventJournal>,
+            Self::Kafka { journal, .. } => Arc::clone(journal) as Arc<dyn EventJournal>,
         }
     }
 
@@ -81,7 +87,7 @@ impl Backend {
                 }
                 Ok(())
             }
-            Self::Kafka(journal) => journal.verify(wanted).await,
+            Self::Kafka { journal, .. } => journal.verify(wanted).await,
         }
     }
 }

@@ -7,27 +7,35 @@
 //! *Crash argument.* Every transaction is in the journal before its bytes leave (R1): signed bytes stay in this process until
 //! their `AttemptPrepared` was read back. Whatever was running is derived again from the state after a restart.
 
+use crate::attester_memory::AttesterMemory;
+use crate::folds::LaneFold;
 use crate::input_end::{InputLost, check_end};
+use crate::mandate::Mandate;
 use crate::metrics::{LaneLabels, Metrics, labels};
 use crate::owned::{Owned, OwnedError};
+use crate::recall::{RecallError, recall};
+use crate::tenure::Role;
 use acurast_adapter_api::lane::LaneError;
 use acurast_adapter_api::oracle::{Attester, AttesterError};
 use acurast_adapter_api::{LaneAdapter, SendOutcome};
 use acurast_events::bytes::Bytes;
+use acurast_events::caip::AccountId;
 use acurast_events::eip712::RootStatement;
 use acurast_events::jobs::JobsEvent;
-use acurast_events::lanes::LanesEvent;
+use acurast_events::lanes::{LaneOpened, LanesEvent};
 use acurast_events::record::{InputPosition, InputRef};
+use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Timestamp};
 use acurast_events::wire::Message;
-use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, PartitionReader};
+use acurast_relayer_journal::{AcceptedRecord, Draft, EventJournal, FollowError, PartitionReader};
 use acurast_relayer_lane::{Action, ActionKey, Lane, LaneCoreError, LaneInput, LanePolicy};
+use acurast_relayer_store::PartitionView;
+use async_trait::async_trait;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 /// Most actions that run at once; each is bounded in time by its adapter.
 const ACTIONS_MAX: usize = 32;
@@ -63,32 +71,98 @@ pub enum DispatchError {
     /// An action's task failed.
     #[error("an action of the lane failed: {0}")]
     Action(#[from] tokio::task::JoinError),
+    /// An attester's memory can't be made whole.
+    #[error(transparent)]
+    Recall(#[from] RecallError),
+    /// The partition of a lane has another lane's history.
+    #[error(
+        "partition {partition} of lanes.v1 belongs to lane {found}, not {configured}; a new signing key needs a `partition` of its own"
+    )]
+    OtherLane {
+        /// The partition.
+        partition: u32,
+        /// The lane in the journal.
+        found: AccountId,
+        /// The lane that is configured.
+        configured: AccountId,
+    },
 }
 
-/// Follows one partition of `jobs.v1`.
-pub struct JobsFollower {
-    /// The partition.
-    pub reader: PartitionReader,
-    /// Sequences below were taken before the last Progress.
-    pub next: Offset,
-}
-
-/// One lane's loop.
-pub struct Dispatch {
-    /// The lane.
-    pub lane: Lane,
+/// Dispatches one lane, or follows its partition.
+pub struct DispatchRole {
+    /// What the lane is.
+    pub identity: LaneOpened,
     /// The operator's choices.
     pub policy: LanePolicy,
     /// The chain.
     pub adapter: Arc<dyn LaneAdapter>,
     /// Who signs roots, in ascending order of their signers.
     pub attesters: Vec<Arc<dyn Attester>>,
-    /// The lane's journal and store.
-    pub owned: Owned,
-    /// `jobs.v1`.
-    pub jobs: Vec<JobsFollower>,
+    /// What they signed.
+    pub memories: Vec<Arc<AttesterMemory>>,
+    /// All partitions of `lanes.v1`.
+    pub lanes: Vec<TopicPartition>,
+    /// The journal.
+    pub journal: Arc<dyn EventJournal>,
+    /// The partitions of `jobs.v1`.
+    pub jobs: Vec<TopicPartition>,
     /// Where progress is told.
     pub metrics: Metrics,
+}
+
+#[async_trait]
+impl Role for DispatchRole {
+    type State = LaneFold;
+    type Error = DispatchError;
+
+    fn stage(&self) -> &'static str {
+        "dispatch"
+    }
+
+    fn load(&self, view: &PartitionView) -> Result<LaneFold, DispatchError> {
+        LaneFold::load(view).map_err(DispatchError::Version)
+    }
+
+    async fn own(&mut self, mut owned: Owned, state: LaneFold, mandate: &mut Mandate) -> Result<(), DispatchError> {
+        let lane = state.0.unwrap_or_else(|| Lane::new(self.identity.clone()));
+        if lane.identity() != &self.identity {
+            let (found, configured) = (lane.identity().lane.clone(), self.identity.lane.clone());
+            return Err(DispatchError::OtherLane { partition: owned.partition().partition, found, configured });
+        }
+        let mut jobs = Vec::with_capacity(self.jobs.len());
+        for at in &self.jobs {
+            let frontier = owned.input_frontier(at).map_err(OwnedError::from)?;
+            let reader = PartitionReader::open(self.journal.clone(), at.clone(), frontier).await?;
+            jobs.push(JobsFollower { reader, next: owned.input_next(at) });
+        }
+        // After the claim, so that nobody's question of an earlier term is missing; also of lanes that this process doesn't
+        // drive (any more): their assignments may come to others.
+        for at in &self.lanes {
+            recall(&self.memories, &self.journal, at).await?;
+        }
+        owned.record_progress().await?;
+        let Self { policy, adapter, attesters, metrics, .. } = self;
+        Dispatch { lane, policy, adapter, attesters, owned, jobs, metrics }.run(mandate).await
+    }
+}
+
+/// Follows one partition of `jobs.v1`.
+struct JobsFollower {
+    /// The partition.
+    reader: PartitionReader,
+    /// Sequences below were taken before the last Progress.
+    next: Offset,
+}
+
+/// The loop of a lane that this replica owns.
+struct Dispatch<'a> {
+    lane: Lane,
+    policy: &'a LanePolicy,
+    adapter: &'a Arc<dyn LaneAdapter>,
+    attesters: &'a [Arc<dyn Attester>],
+    owned: Owned,
+    jobs: Vec<JobsFollower>,
+    metrics: &'a Metrics,
 }
 
 struct Done {
@@ -96,15 +170,12 @@ struct Done {
     input: LaneInput,
 }
 
-impl Dispatch {
-    /// Runs until `stop`, or until something can't go on.
-    ///
-    /// # Errors
-    /// See [`DispatchError`].
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), DispatchError> {
+impl Dispatch<'_> {
+    /// Runs until the mandate ends, or until something can't go on.
+    async fn run(mut self, mandate: &mut Mandate) -> Result<(), DispatchError> {
         let name = self.adapter.lane().to_string();
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = mandate.ended() => return Ok(()),
             identified = self.identify() => identified?,
         }
         tracing::info!(lane = name, "dispatching");
@@ -117,16 +188,16 @@ impl Dispatch {
             }
             self.start(&mut running, &mut busy).await?;
             self.beat(&name);
-            self.owned.digest_if_due().await?;
             self.owned.progress_if_due().await?;
+            self.owned.digest_if_due().await?;
             // More may be there already; results were taken above, so neither starves the other.
-            if took && !stop.is_cancelled() {
+            if took && mandate.holds() {
                 continue;
             }
             let pause = self.pause(&busy);
             let mut looked = false;
             let done = tokio::select! {
-                () = stop.cancelled() => {
+                () = mandate.ended() => {
                     // What still runs is derived again from the state; nothing of it is needed.
                     running.shutdown().await;
                     self.owned.record_progress().await?;
@@ -182,7 +253,7 @@ impl Dispatch {
     /// its result comes first.
     fn pause(&mut self, busy: &BTreeSet<ActionKey>) -> Duration {
         let now = self.owned.stamp();
-        let wake = self.lane.next_wake(&self.policy, self.adapter.capabilities(), now).map_or(IDLE, |at| match at.since(now).0 {
+        let wake = self.lane.next_wake(self.policy, self.adapter.capabilities(), now).map_or(IDLE, |at| match at.since(now).0 {
             0 if busy.is_empty() => WAKE_MIN,
             0 => IDLE,
             later => Duration::from_millis(later),
@@ -240,7 +311,7 @@ impl Dispatch {
         let at = self.owned.stamp();
         let mut accepted = Vec::new();
         for event in events {
-            let caused = self.lane.decide(&self.policy, self.adapter.capabilities(), &LaneInput::Jobs(event), at)?;
+            let caused = self.lane.decide(self.policy, self.adapter.capabilities(), &LaneInput::Jobs(event), at)?;
             if !caused.is_empty() {
                 self.lane.evolve(at, &caused)?;
                 accepted.extend(caused);
@@ -265,7 +336,7 @@ impl Dispatch {
     /// Decides one result and makes it durable before anything follows from it.
     async fn step(&mut self, what: LaneInput) -> Result<(), DispatchError> {
         let at = self.owned.stamp();
-        let events = match self.lane.decide(&self.policy, self.adapter.capabilities(), &what, at) {
+        let events = match self.lane.decide(self.policy, self.adapter.capabilities(), &what, at) {
             Ok(events) => events,
             // The lane stays usable: a report is asked for again, a used-up range stops new roots only.
             Err(error @ (LaneCoreError::Report { .. } | LaneCoreError::Exhausted { .. })) => {
@@ -341,7 +412,7 @@ impl Dispatch {
     async fn start(&mut self, running: &mut JoinSet<Done>, busy: &mut BTreeSet<ActionKey>) -> Result<(), DispatchError> {
         let now = self.owned.stamp();
         let mut looked = false;
-        for action in self.lane.actions(&self.policy, self.adapter.capabilities(), now)? {
+        for action in self.lane.actions(self.policy, self.adapter.capabilities(), now)? {
             let key = action.key();
             if busy.len() >= ACTIONS_MAX || busy.contains(&key) {
                 continue;
@@ -359,7 +430,7 @@ impl Dispatch {
                 }
             }
             busy.insert(key.clone());
-            let (adapter, attesters) = (self.adapter.clone(), self.attesters.clone());
+            let (adapter, attesters) = (Arc::clone(self.adapter), self.attesters.to_vec());
             running.spawn(async move { Done { input: run(action, adapter, attesters).await, key } });
         }
         Ok(())

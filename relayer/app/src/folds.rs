@@ -1,6 +1,6 @@
 //! The three kinds of authoritative partition as folds: sources, jobs, lanes.
 
-use crate::owned::Fold;
+use crate::fold::Fold;
 use acurast_adapter_acurast::KnownJobs;
 use acurast_events::bytes::{BlockHash, ProcessorId};
 use acurast_events::job_id::JobId;
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn commit(store: &mut PartitionStore, state: &mut SourceFold, records: &[AcceptedRecord]) {
-        let rows = crate::owned::fold_all(&at(), state, records).unwrap();
+        let rows = crate::fold::fold_all(&at(), state, records).unwrap();
         store.commit(records, rows, state.is_whole()).unwrap();
     }
 

@@ -8,9 +8,12 @@
 //! the last seal that was read back and gives the same facts with the same ids.
 
 use crate::chain_source::ChainSource;
+use crate::fold::{Fold, fold_all};
 use crate::folds::SourceFold;
+use crate::mandate::Mandate;
 use crate::metrics::{FactLabels, Metrics, labels};
-use crate::owned::{Fold, Owned, OwnedError, fold_all};
+use crate::owned::{Owned, OwnedError};
+use crate::tenure::Role;
 use acurast_adapter_api::{Source, SourceBlock, SourceError};
 use acurast_events::bytes::{BlockHash, Bytes};
 use acurast_events::caip::ChainId;
@@ -18,9 +21,10 @@ use acurast_events::source::SourceEvent;
 use acurast_events::units::{BlockNumber, Timestamp};
 use acurast_events::wire::Message;
 use acurast_relayer_journal::Draft;
+use acurast_relayer_store::PartitionView;
+use async_trait::async_trait;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// Most bytes of facts in one record; a larger block takes several, the last of which has the seal.
 const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -36,46 +40,73 @@ pub enum IngestError {
     /// The journal can't be written.
     #[error(transparent)]
     Owned(#[from] OwnedError),
+    /// A stored row is not of this version.
+    #[error("{0}")]
+    Version(String),
 }
 
-/// Ingests one source until `stop`.
-pub struct Ingest {
+/// Ingests one source chain, or follows its topic.
+pub struct IngestRole {
     /// The chain's blocks.
     pub source: ChainSource,
-    /// The chain's topic.
-    pub owned: Owned,
-    /// What it says so far.
-    pub state: SourceFold,
     /// Reconcile after so many blocks; 0: never.
     pub reconcile_every: u64,
     /// Where progress is told.
     pub metrics: Metrics,
 }
 
-impl Ingest {
-    /// Runs until `stop`, or until the source or the journal can't go on.
-    ///
-    /// # Errors
-    /// See [`IngestError`].
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), IngestError> {
+#[async_trait]
+impl Role for IngestRole {
+    type State = SourceFold;
+    type Error = IngestError;
+
+    fn stage(&self) -> &'static str {
+        "ingest"
+    }
+
+    fn load(&self, view: &PartitionView) -> Result<SourceFold, IngestError> {
+        SourceFold::load(view).map_err(IngestError::Version)
+    }
+
+    async fn own(&mut self, mut owned: Owned, state: SourceFold, mandate: &mut Mandate) -> Result<(), IngestError> {
+        owned.record_progress().await?;
+        let Self { source, reconcile_every, metrics } = self;
+        Ingest { source, owned, state, reconcile_every: *reconcile_every, metrics }.run(mandate).await
+    }
+}
+
+/// The loop of a source that this replica owns.
+struct Ingest<'a> {
+    source: &'a mut ChainSource,
+    owned: Owned,
+    /// What the topic says so far.
+    state: SourceFold,
+    reconcile_every: u64,
+    metrics: &'a Metrics,
+}
+
+impl Ingest<'_> {
+    /// Runs until the mandate ends, or until the source or the journal can't go on.
+    async fn run(mut self, mandate: &mut Mandate) -> Result<(), IngestError> {
         let chain = self.source.chain().clone();
         tracing::info!(%chain, after = ?self.state.last().map(|(number, _)| number.0), "ingesting");
         let mut since_reconciled = 0u64;
+        // A source that is dropped in the middle of a step resumes from the last seal, like after a crash.
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            resumed = retrying(&chain, &mut self.source, &self.metrics, Step::Resume(self.state.last())) => { resumed?; }
+            () = mandate.ended() => return self.leave().await,
+            resumed = retrying(&chain, self.source, self.metrics, Step::Resume(self.state.last())) => { resumed?; }
         }
         loop {
             let block = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                block = retrying(&chain, &mut self.source, &self.metrics, Step::Next) => block,
+                () = mandate.ended() => return self.leave().await,
+                block = retrying(&chain, self.source, self.metrics, Step::Next) => block,
             };
             let block = match block {
                 Err(SourceError::End { number, .. }) => {
                     // A recording has no more: what it brought is still settled.
                     tracing::info!(%chain, %number, "the recording is at its end");
-                    stop.cancelled().await;
-                    return Ok(());
+                    mandate.ended().await;
+                    return self.leave().await;
                 }
                 block => block?,
             };
@@ -87,6 +118,10 @@ impl Ingest {
             }
             self.append(&chain, &block).await?;
         }
+    }
+
+    async fn leave(mut self) -> Result<(), IngestError> {
+        Ok(self.owned.record_progress().await?)
     }
 
     /// Adds to a block what storage says and no fact so far did.

@@ -1,5 +1,7 @@
 //! What the relayer tells Prometheus. Names end in their unit; the main alarm is the age of the oldest unresolved item (R12).
 
+use acurast_events::topics::TopicPartition;
+use acurast_events::units::Sequence;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -41,6 +43,13 @@ pub struct LaneLabels {
     pub kind: String,
 }
 
+/// One partition of an authoritative topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PartitionLabels {
+    /// Full topic name and number, such as `acurast.jobs.v1/3`.
+    pub partition: String,
+}
+
 /// An endpoint of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EndpointLabels {
@@ -61,6 +70,10 @@ pub struct Metrics {
     pub sealed_timestamp: Family<LoopLabels, Gauge>,
     /// Facts by chain and kind, unknown and quarantined ones included.
     pub facts: Family<FactLabels, Counter>,
+    /// 1 while this replica owns a partition, else 0.
+    pub owned: Family<PartitionLabels, Gauge>,
+    /// The next sequence of a partition that this replica has not folded.
+    pub applied_sequence: Family<PartitionLabels, Gauge>,
     /// Records that a loop appended and read back.
     pub records: Family<LoopLabels, Counter>,
     /// Open jobs of a partition.
@@ -92,6 +105,8 @@ impl Metrics {
         registry.register("sealed_block", "Height of the last sealed block", metrics.sealed_block.clone());
         registry.register("sealed_timestamp_milliseconds", "Timestamp of the last sealed block", metrics.sealed_timestamp.clone());
         registry.register("facts", "Facts of source chains", metrics.facts.clone());
+        registry.register("owned", "Whether this replica owns a partition", metrics.owned.clone());
+        registry.register("applied_sequence", "Next sequence that is not folded", metrics.applied_sequence.clone());
         registry.register("records", "Records appended and read back", metrics.records.clone());
         registry.register("open_jobs", "Jobs that are not closed", metrics.open_jobs.clone());
         registry.register("outputs", "Outputs by result", metrics.outputs.clone());
@@ -108,6 +123,12 @@ impl Metrics {
     /// A loop is alive at `now` (milliseconds since the Unix epoch).
     pub fn beat(&self, stage: &str, subject: &str, now: u64) {
         self.heartbeat.get_or_create(&labels(stage, subject)).set(i64::try_from(now).unwrap_or(i64::MAX));
+    }
+
+    /// All records of a partition below `next` are folded.
+    pub fn applied(&self, next: Sequence, at: &TopicPartition) {
+        let labels = PartitionLabels { partition: at.to_string() };
+        self.applied_sequence.get_or_create(&labels).set(i64::try_from(next.0).unwrap_or(i64::MAX));
     }
 
     /// Raises an alarm: it is logged by the caller, and counted here.

@@ -1,32 +1,32 @@
-//! The relayer as a whole: opens storage, connects to the chains, takes every partition over, and runs the loops.
+//! The relayer as a whole: opens storage, connects to the chains, follows every partition, and owns those that are its own.
 
 use crate::api::{self, ApiState};
 use crate::attester_memory::AttesterMemory;
 use crate::backend;
 use crate::checkpoints::Checkpoints;
 use crate::config::Config;
-use crate::dispatch::{Dispatch, JobsFollower};
+use crate::dispatch::DispatchRole;
 use crate::endpoints;
-use crate::folds::{LaneFold, SourceFold};
-use crate::ingest::Ingest;
+use crate::ingest::IngestRole;
+use crate::mandate::Mandates;
+use crate::membership::{Membership, MembershipError};
 use crate::metrics::Metrics;
-use crate::owned::{Owned, OwnedError};
-use crate::publish::{PublishError, Publisher};
+use crate::publish::Publisher;
 use crate::query::SettleHandle;
-use crate::recall::{RecallError, recall};
 use crate::registry::{self, ChainRules, Chains, LaneSetup, RegistryError};
-use crate::settle::{LaneFollower, Settle, SourceFollower};
-use crate::storage::{Storage, StorageError, load_partition};
+use crate::settle::SettleRole;
+use crate::storage::{Storage, StorageError};
 use crate::supervisor::{StopReason, Supervisor};
+use crate::tenure::{self, Ground, Role};
 use acurast_adapter_api::Source;
 use acurast_events::caip::{AccountId, ChainId};
 use acurast_events::lanes::LaneOpened;
+use acurast_events::partition::partition_of;
 use acurast_events::topics::{Topic, TopicPartition};
 use acurast_relayer_core::Policy;
-use acurast_relayer_journal::{EventJournal, FollowError, InputError, InputReader, PartitionReader, SealedBlocks, TopicError};
-use acurast_relayer_lane::{Lane, LaneCoreError};
+use acurast_relayer_journal::TopicError;
 use acurast_relayer_store::checkpoint::PlaceError;
-use acurast_relayer_store::{PartitionStore, StoreError};
+use acurast_relayer_store::{Store, StoreError};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,67 +42,25 @@ pub enum StartError {
     /// The data directory can't be used.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A topic can't be made, or has another number of partitions.
+    /// A topic can't be made, or isn't as it must be.
     #[error(transparent)]
     Topic(#[from] TopicError),
-    /// A partition can't be taken over.
-    #[error(transparent)]
-    Owned(#[from] OwnedError),
-    /// The store can't be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A topic can't be followed.
-    #[error(transparent)]
-    Follow(#[from] FollowError),
-    /// An input topic can't be read.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// An attester's memory can't be made whole.
-    #[error(transparent)]
-    Recall(#[from] RecallError),
     /// The place of checkpoints makes no sense.
     #[error(transparent)]
     Checkpoints(#[from] PlaceError),
-    /// A lane's rows can't be loaded.
+    /// This replica can't be told what to own.
     #[error(transparent)]
-    Lane(#[from] LaneCoreError),
-    /// Derived records can't be published.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-    /// A row is of another version.
-    #[error("{0}")]
-    Version(String),
-    /// The partition of a lane has another lane's history.
-    #[error(
-        "partition {partition} of lanes.v1 belongs to lane {found}, not {configured}; a new signing key needs a `partition` of its own"
-    )]
-    OtherLane {
-        /// The partition.
-        partition: u32,
-        /// The lane in the journal.
-        found: AccountId,
-        /// The lane that is configured.
-        configured: AccountId,
-    },
+    Membership(#[from] MembershipError),
 }
 
-/// A relayer that took its partitions over and is ready to run.
+/// A relayer that is connected and checked, and ready to run.
 pub struct Node {
     group: Supervisor,
-}
-
-struct Parts {
-    journal: Arc<dyn EventJournal>,
-    storage: Storage,
-    prefix: String,
-    partitions: NonZeroU32,
-    lease: Duration,
-    metrics: Metrics,
-    stop: CancellationToken,
+    membership: Arc<Membership>,
 }
 
 impl Node {
-    /// Opens, connects, checks and takes over. Nothing is sent before [`Self::run`].
+    /// Opens, connects, checks, and joins the other replicas. Nothing is followed, claimed or sent before [`Self::run`].
     ///
     /// # Errors
     /// See [`StartError`].
@@ -111,190 +69,200 @@ impl Node {
         let (metrics, prometheus) = Metrics::new();
         let chains = registry::connect(config, &config.data_dir, &metrics).await?;
         let storage = Storage::open(config, chains.genesis).await?;
-        let parts = Parts {
-            journal: storage.backend.journal(),
-            storage,
-            prefix: config.journal.prefix.clone(),
-            partitions: config.journal.partitions,
-            lease: Duration::from_millis(config.journal.lease_ms),
-            metrics: metrics.clone(),
-            stop: stop.clone(),
-        };
-        let mut group = Supervisor::new(stop.clone());
         let Chains { sources, pools, lanes, memories, policy, rules, .. } = chains;
         let chain_names: Vec<ChainId> = sources.iter().map(|source| source.chain().clone()).collect();
-        let lane_partitions: Vec<(u32, AccountId)> = lanes.iter().map(|lane| (lane.partition, lane.adapter.lane().clone())).collect();
-        parts.storage.backend.prepare(&backend::topics(config, &chain_names)).await?;
+        let topics = backend::topics(config, &chain_names);
+        storage.backend.prepare(&topics).await?;
+
+        let places = Places {
+            prefix: config.journal.prefix.clone(),
+            partitions: config.journal.partitions,
+            lane_partitions: config.journal.lane_partitions,
+        };
+        let source_places: Vec<_> = chain_names.iter().map(|chain| (chain.clone(), places.source(chain))).collect();
+        let lane_places: Vec<_> = lanes.iter().map(|lane| (lane.adapter.lane().clone(), places.lane(lane.partition))).collect();
+        let jobs = Topic::Jobs.name(&config.journal.prefix);
+        let membership = Arc::new(Membership::join(&storage.backend, &jobs, config.journal.partitions)?);
+
+        let store = storage.store;
+        let journal = storage.backend.journal();
+        let lease = Duration::from_millis(config.journal.lease_ms);
+        let mandates = Mandates::new(membership.assignment(), membership.reclaim_after(lease), stop.clone());
+        let ground =
+            Ground { journal: journal.clone(), store: store.clone(), lease, membership: membership.clone(), metrics: metrics.clone() };
+        let mut parts = Parts { group: Supervisor::new(stop.clone()), ground, mandates, places };
 
         for source in sources {
-            let at = Topic::Source(source.chain().clone()).name(&parts.prefix).partition(0);
-            let store = parts.storage.store.partition(&at)?;
-            let mut state = SourceFold::load(&store).map_err(StartError::Version)?;
-            let owned = parts.take_over(store, &mut state).await?;
-            let name = format!("ingest {}", source.chain());
-            let ingest = Ingest { source, owned, state, reconcile_every: config.acurast.reconcile_every_blocks, metrics: metrics.clone() };
-            let span = tracing::info_span!("ingest", chain = %ingest.source.chain());
-            group.spawn(name, ingest.run(stop.clone()).instrument(span));
+            let (chain, at) = (source.chain().clone(), parts.places.source(source.chain()));
+            let span = tracing::info_span!("ingest", %chain);
+            let ingest = IngestRole { source, reconcile_every: config.acurast.reconcile_every_blocks, metrics: metrics.clone() };
+            let seat = parts.places.seat_of_source(&chain);
+            parts.add(format!("ingest {chain}"), at, seat, ingest, span);
         }
         for pool in pools {
             let span = tracing::info_span!("endpoints", chain = %pool.chain());
-            group.spawn(format!("endpoints {}", pool.chain()), endpoints::watch(pool, metrics.clone(), stop.clone()).instrument(span));
-        }
-        // Also of lanes that this process doesn't drive (any more): their assignments may come to others.
-        for partition in 0..config.journal.lane_partitions.get() {
-            recall(&memories, &parts.journal, &Topic::Lanes.name(&parts.prefix).partition(partition)).await?;
+            parts
+                .group
+                .spawn(format!("endpoints {}", pool.chain()), endpoints::watch(pool, metrics.clone(), stop.clone()).instrument(span));
         }
         for lane in lanes {
-            let name = format!("dispatch {}", lane.adapter.lane());
-            let span = tracing::info_span!("dispatch", lane = %lane.adapter.lane());
-            let dispatch = parts.dispatch(lane, &memories).await?;
-            group.spawn(name, dispatch.run(stop.clone()).instrument(span));
+            let (name, at) = (lane.adapter.lane().to_string(), parts.places.lane(lane.partition));
+            let seat = parts.places.seat_of_lane(lane.partition);
+            let span = tracing::info_span!("dispatch", lane = name);
+            let dispatch = parts.dispatch(lane, &memories);
+            parts.add(format!("dispatch {name}"), at, seat, dispatch, span);
         }
         let (policy, rules) = (Arc::new(policy), Arc::new(rules));
         let mut handles = Vec::new();
-        for partition in 0..config.journal.partitions.get() {
-            let (settle, handle) = parts.settle(partition, &chain_names, &lane_partitions, policy.clone(), rules.clone()).await?;
+        for index in 0..config.journal.partitions.get() {
+            let (settle, handle) = parts.settle(index, &source_places, &lane_places, policy.clone(), rules.clone());
             handles.push(handle);
-            let span = tracing::info_span!("settle", partition);
-            group.spawn(format!("settle {partition}"), settle.run(stop.clone()).instrument(span));
+            let at = parts.places.jobs(index);
+            parts.add(format!("settle {index}"), at.clone(), at, settle, tracing::info_span!("settle", partition = index));
         }
         let state = ApiState {
             settle: handles,
-            journal: parts.journal.clone(),
-            outputs: Topic::Outputs.name(&parts.prefix),
+            journal,
+            outputs: Topic::Outputs.name(&config.journal.prefix),
             payload_bytes_max: config.api.payload_bytes_max,
             answer_max: Duration::from_millis(config.api.answer_ms_max),
             metrics,
             registry: prometheus,
         };
-        group.spawn("http", api::serve(config.api.listen, Arc::new(state), stop.clone()));
+        parts.group.spawn("http", api::serve(config.api.listen, Arc::new(state), stop.clone()));
         if let Some(checkpoints) = &config.checkpoints {
-            let checkpoints = Checkpoints::new(checkpoints, &config.data_dir, parts.storage.store.clone())?;
-            group.spawn("checkpoints", checkpoints.run(parts.metrics.clone(), stop.clone()));
+            let checkpoints = Checkpoints::new(checkpoints, &config.data_dir, store.clone())?;
+            parts.group.spawn("checkpoints", checkpoints.run(parts.ground.metrics.clone(), stop.clone()));
         }
-        group.spawn("store", parts.sync());
-        Ok(Self { group })
+        parts.group.spawn("store", synced(store, stop));
+        Ok(Self { group: parts.group, membership })
     }
 
-    /// Runs until stopped, or until any of the loops ends.
+    /// Runs until stopped, or until any of the loops ends; leaves the group then, so that others take over at once.
     ///
     /// # Errors
     /// What ended first.
     pub async fn run(self) -> Result<(), StopReason> {
-        self.group.run().await
+        let ended = self.group.run().await;
+        // All tasks are gone, and with them what they had of it.
+        if let Some(membership) = Arc::into_inner(self.membership) {
+            membership.leave().await;
+        }
+        ended
     }
 }
 
 /// How often folds are synced; between, a loss of power costs reading the journal again.
 const SYNC_EVERY: Duration = Duration::from_secs(30);
 
-impl Parts {
-    async fn take_over(&self, store: PartitionStore, state: &mut (dyn crate::owned::Fold + Send)) -> Result<Owned, StartError> {
-        Ok(Owned::take_over(self.journal.clone(), store, self.lease, state).await?)
-    }
-
-    async fn follow(&self, owned: &Owned, at: TopicPartition) -> Result<PartitionReader, StartError> {
-        let frontier = owned.input_frontier(&at)?;
-        Ok(PartitionReader::open(self.journal.clone(), at, frontier).await?)
-    }
-
-    async fn dispatch(&self, setup: LaneSetup, memories: &[Arc<AttesterMemory>]) -> Result<Dispatch, StartError> {
-        let at = Topic::Lanes.name(&self.prefix).partition(setup.partition);
-        let configured = setup.adapter.lane().clone();
-        let identity = LaneOpened { lane: configured.clone(), number: u32::from(setup.number.0), settlement: setup.settlement };
-        let store = self.storage.store.partition(&at)?;
-        let rows: Vec<_> = store.all_rows().collect::<Result<_, _>>()?;
-        let lane = if rows.is_empty() {
-            None
-        } else {
-            Some(Lane::load(identity.clone(), rows.iter().map(|(table, key, value)| (*table, &key[..], &value[..])))?)
+/// Syncs the folds now and then, and at the end.
+async fn synced(store: Store, stop: CancellationToken) -> Result<(), StoreError> {
+    loop {
+        let stopped = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(SYNC_EVERY) => false,
         };
-        let mut fold = LaneFold(lane);
-        let owned = self.take_over(store, &mut fold).await?;
-        // After the claim, so that nobody's question of an earlier term is missing.
-        recall(memories, &self.journal, &at).await?;
-        let lane = fold.0.unwrap_or_else(|| Lane::new(identity.clone()));
-        if lane.identity() != &identity {
-            return Err(StartError::OtherLane { partition: setup.partition, found: lane.identity().lane.clone(), configured });
+        store.checkpoint()?;
+        if stopped {
+            return Ok(());
         }
-        let mut jobs = Vec::new();
-        for partition in 0..self.partitions.get() {
-            let at = Topic::Jobs.name(&self.prefix).partition(partition);
-            let next = owned.input_next(&at);
-            jobs.push(JobsFollower { reader: self.follow(&owned, at).await?, next });
-        }
-        let (policy, adapter, attesters) = (setup.policy, setup.adapter, setup.attesters);
-        Ok(Dispatch { lane, policy, adapter, attesters, owned, jobs, metrics: self.metrics.clone() })
+    }
+}
+
+/// Names of partitions.
+struct Places {
+    prefix: String,
+    partitions: NonZeroU32,
+    lane_partitions: NonZeroU32,
+}
+
+impl Places {
+    fn source(&self, chain: &ChainId) -> TopicPartition {
+        Topic::Source(chain.clone()).name(&self.prefix).partition(0)
     }
 
-    async fn settle(
+    fn lane(&self, partition: u32) -> TopicPartition {
+        Topic::Lanes.name(&self.prefix).partition(partition)
+    }
+
+    fn jobs(&self, partition: u32) -> TopicPartition {
+        Topic::Jobs.name(&self.prefix).partition(partition)
+    }
+
+    /// The partition of `jobs.v1` whose owner a lane's partition goes with; alike for all replicas.
+    fn seat_of_lane(&self, partition: u32) -> TopicPartition {
+        self.jobs(partition.checked_rem(self.partitions.get()).unwrap_or(0))
+    }
+
+    /// The same for a source.
+    fn seat_of_source(&self, chain: &ChainId) -> TopicPartition {
+        self.jobs(partition_of(chain.as_str().as_bytes(), self.partitions))
+    }
+
+    fn all_jobs(&self) -> impl Iterator<Item = TopicPartition> {
+        (0..self.partitions.get()).map(|partition| self.jobs(partition))
+    }
+}
+
+/// The relayer in the making.
+struct Parts {
+    group: Supervisor,
+    ground: Ground,
+    mandates: Mandates,
+    places: Places,
+}
+
+impl Parts {
+    fn add<R: Role + 'static>(&mut self, name: String, at: TopicPartition, seat: TopicPartition, role: R, span: tracing::Span) {
+        self.group.spawn(name, tenure::run(role, self.ground.clone(), self.mandates.of(at, seat)).instrument(span));
+    }
+
+    fn dispatch(&self, setup: LaneSetup, memories: &[Arc<AttesterMemory>]) -> DispatchRole {
+        let lane = setup.adapter.lane().clone();
+        DispatchRole {
+            identity: LaneOpened { lane, number: u32::from(setup.number.0), settlement: setup.settlement },
+            policy: setup.policy,
+            adapter: setup.adapter,
+            attesters: setup.attesters,
+            memories: memories.to_vec(),
+            lanes: (0..self.places.lane_partitions.get()).map(|partition| self.places.lane(partition)).collect(),
+            journal: self.ground.journal.clone(),
+            jobs: self.places.all_jobs().collect(),
+            metrics: self.ground.metrics.clone(),
+        }
+    }
+
+    fn settle(
         &self,
         index: u32,
-        chains: &[ChainId],
-        lanes: &[(u32, AccountId)],
+        sources: &[(ChainId, TopicPartition)],
+        lanes: &[(AccountId, TopicPartition)],
         policy: Arc<Policy>,
         rules: Arc<ChainRules>,
-    ) -> Result<(Settle, SettleHandle), StartError> {
-        let at = Topic::Jobs.name(&self.prefix).partition(index);
-        let store = self.storage.store.partition(&at)?;
-        let mut partition = load_partition(&store, index, self.partitions)?;
-        let mut owned = self.take_over(store, &mut partition).await?;
-        let mut sources = Vec::new();
-        for chain in chains {
-            let at = Topic::Source(chain.clone()).name(&self.prefix).partition(0);
-            let next = owned.input_next(&at);
-            let reader = self.follow(&owned, at.clone()).await?;
-            let blocks = SealedBlocks::new(at, reader.frontier());
-            sources.push(SourceFollower { chain: chain.clone(), reader, blocks, next });
-        }
-        let mut followers = Vec::new();
-        for (partition, lane) in lanes {
-            let at = Topic::Lanes.name(&self.prefix).partition(*partition);
-            let next = owned.input_next(&at);
-            followers.push(LaneFollower { lane: lane.clone(), reader: self.follow(&owned, at).await?, next });
-        }
-        let outputs_at = Topic::Outputs.name(&self.prefix).partition(index);
-        let outputs = InputReader::open(self.journal.clone(), outputs_at.clone(), owned.input_next(&outputs_at)).await?;
+    ) -> (SettleRole, SettleHandle) {
+        let Places { prefix, partitions, .. } = &self.places;
         let publisher = Publisher {
-            journal: self.journal.clone(),
-            prefix: self.prefix.clone(),
-            partitions: self.partitions,
+            journal: self.ground.journal.clone(),
+            prefix: prefix.clone(),
+            partitions: *partitions,
             genesis: policy.genesis,
-            at: at.clone(),
+            at: self.places.jobs(index),
         };
-        if !owned.is_published() {
-            // Only after a crash between a record and its publication.
-            let unpublished = PartitionReader::open(self.journal.clone(), at, owned.unpublished_frontier()?).await?;
-            publisher.catch_up(&mut owned, unpublished).await?;
-        }
         let (handle, queries, announce) = SettleHandle::new(index);
-        let settle = Settle {
-            partition,
+        let settle = SettleRole {
+            index,
+            partitions: *partitions,
+            journal: self.ground.journal.clone(),
+            sources: sources.to_vec(),
+            lanes: lanes.to_vec(),
+            outputs: Topic::Outputs.name(prefix).partition(index),
             policy,
             rules,
-            owned,
-            sources,
-            lanes: followers,
-            outputs,
             publisher,
             queries,
             announce,
-            metrics: self.metrics.clone(),
+            metrics: self.ground.metrics.clone(),
         };
-        Ok((settle, handle))
-    }
-
-    /// Syncs the folds now and then, and at the end.
-    async fn sync(self) -> Result<(), StoreError> {
-        loop {
-            let stopped = tokio::select! {
-                () = self.stop.cancelled() => true,
-                () = tokio::time::sleep(SYNC_EVERY) => false,
-            };
-            self.storage.store.checkpoint()?;
-            if stopped {
-                return Ok(());
-            }
-        }
+        (settle, handle)
     }
 }

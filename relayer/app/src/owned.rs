@@ -5,20 +5,21 @@
 //! ```
 //!
 //! *Crash argument.* Append, then commit. Crash before the append: nothing happened. Between the two: the records are in
-//! the log and the store lags; the next take-over folds them. A lost writer is never rebuilt in place: the loop ends with
-//! its error, the process with it, and the next start rebuilds from the log.
+//! the log and the store lags; the next take-over folds them. A lost writer is dropped with all that it held in memory:
+//! `tenure` rebuilds from the stored state and the log.
 
+use crate::fold::{Fold, fold_into};
+use crate::tenure::Ground;
 use acurast_events::bytes::Bytes;
 use acurast_events::record::{InputPosition, InputRef, Progress};
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Sequence, Timestamp};
 use acurast_relayer_journal::{
-    AcceptedRecord, ClaimError, ClaimOptions, Claiming, DigestPacer, Draft, EventJournal, FollowError, Frontier, PartitionWriter,
+    AcceptedRecord, ClaimError, ClaimOptions, Claiming, DigestPacer, Draft, FollowError, Frontier, PartitionReader, PartitionWriter,
     ProgressPacer, WriteError, merge_progress, progress_event, state_digest_event,
 };
-use acurast_relayer_store::{PartitionStore, PartitionView, Row, StoreError, digest_runs};
+use acurast_relayer_store::{PartitionStore, PartitionView, Row, StoreError};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a partition can't be owned, written or folded.
@@ -33,6 +34,9 @@ pub enum OwnedError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The partition can't be followed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     /// A record does not fold: another version wrote it, or the log is not what it was.
     #[error("{at}: record {sequence} can't be folded: {reason}")]
     Fold {
@@ -45,81 +49,61 @@ pub enum OwnedError {
     },
 }
 
-/// The state of a partition as a fold of its records; the same code folds at a take-over, at work and in a replay.
-pub trait Fold {
-    /// Takes one accepted record.
-    ///
-    /// # Errors
-    /// Why it can't be folded.
-    fn fold(&mut self, record: &AcceptedRecord) -> Result<(), String>;
-    /// Rows that changed since the last call.
-    ///
-    /// # Errors
-    /// When a value can't be encoded.
-    fn rows(&mut self) -> Result<Vec<Row>, String>;
-    /// Whether a reader may begin right after the last folded record: in a source topic, when no block is in the making.
-    fn is_whole(&self) -> bool {
-        true
-    }
-}
-
 /// One partition of this process.
 pub struct Owned {
-    at: TopicPartition,
     store: PartitionStore,
     writer: PartitionWriter,
     progress: Progress,
     pacer: ProgressPacer,
-    digest: DigestPacer,
     stamped: Timestamp,
     derives: bool,
+    digest: DigestPacer,
+    ground: Ground,
 }
 
 impl Owned {
-    /// Takes a partition over: folds what the store does not have yet, claims, and reads up to the claim.
+    /// Takes a partition over with the reader of a follower, which folded all that it returned into `state` and `store`: folds
+    /// what was written since, claims, and reads up to the claim.
     ///
     /// # Errors
     /// See [`OwnedError`].
     pub async fn take_over(
-        journal: Arc<dyn EventJournal>,
+        reader: PartitionReader,
         mut store: PartitionStore,
-        lease: Duration,
+        ground: Ground,
         state: &mut (dyn Fold + Send),
     ) -> Result<Self, OwnedError> {
-        let at = store.partition().clone();
-        let mut claiming = Claiming::begin(journal, at.clone(), store.position().frontier, ClaimOptions::new(lease)).await?;
+        let mut claiming = Claiming::with(reader, ClaimOptions::new(ground.lease));
         while let Some(records) = claiming.next_batch().await? {
-            for run in digest_runs(records) {
-                let rows = fold_all(&at, state, &run)?;
-                store.commit(&run, rows, state.is_whole())?;
-            }
+            fold_into(&mut store, state, records)?;
         }
         let writer = claiming.finish()?;
         let progress = store.position().progress.clone();
-        tracing::info!(partition = %at, term = %writer.owner().term, sequence = %writer.frontier().next_sequence, "taken over");
+        let next = writer.frontier().next_sequence;
+        tracing::info!(partition = %store.partition(), term = %writer.owner().term, sequence = %next, "taken over");
         Ok(Self {
-            at,
             store,
             writer,
             progress,
             pacer: ProgressPacer::default(),
-            digest: DigestPacer::default(),
             stamped: Timestamp(0),
             derives: false,
+            digest: DigestPacer::default(),
+            ground,
         })
     }
 
     /// The partition.
     pub fn partition(&self) -> &TopicPartition {
-        &self.at
+        self.store.partition()
     }
 
     /// Reads of the fold.
-    pub fn store(&self) -> &PartitionView {
+    pub fn view(&self) -> &PartitionView {
         &self.store
     }
 
-    /// Where to read an authoritative input from, so that nothing that isn't taken yet is missed.
+    /// Where to read an authoritative input from: the newest place that this replica knows at or before what was taken.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -127,12 +111,12 @@ impl Owned {
         self.store.landmark_of(input, Sequence(self.input_next(input).0))
     }
 
-    /// Where to read this partition from, so that nothing that isn't published yet is missed.
+    /// Where to read this partition from to publish what derives from it and wasn't published yet.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn unpublished_frontier(&self) -> Result<Frontier, StoreError> {
-        self.store.landmark_of(&self.at, Sequence(self.published_next().0))
+    pub fn published_frontier(&self) -> Result<Frontier, StoreError> {
+        self.store.landmark_of(self.partition(), Sequence(self.published_next().0))
     }
 
     /// The next position of an input that is not taken yet.
@@ -142,7 +126,7 @@ impl Owned {
 
     /// The next record of this partition that derived topics don't have yet.
     pub fn published_next(&self) -> Offset {
-        position_in(&self.progress.published, &self.at)
+        position_in(&self.progress.published, self.partition())
     }
 
     /// The stamp of the input that is being decided. Never before an earlier one, also within a batch that is not appended
@@ -203,7 +187,15 @@ impl Owned {
     /// When the store fails.
     pub fn commit(&mut self, records: &[AcceptedRecord], rows: Vec<Row>, whole: bool) -> Result<(), OwnedError> {
         self.digest.took(records.len());
-        Ok(self.store.commit(records, rows, whole)?)
+        self.store(records, rows, whole)
+    }
+
+    fn store(&mut self, records: &[AcceptedRecord], rows: Vec<Row>, whole: bool) -> Result<(), OwnedError> {
+        self.store.commit(records, rows, whole)?;
+        let (at, frontier) = (self.store.partition(), &self.store.position().frontier);
+        self.ground.metrics.applied(frontier.next_sequence, at);
+        self.ground.membership.applied(at, frontier.next_offset);
+        Ok(())
     }
 
     /// Notes that an input was taken: everything below `position.next` is decided and committed.
@@ -220,7 +212,8 @@ impl Owned {
 
     /// Notes that all below `next` was published.
     pub fn published(&mut self, next: Offset) {
-        let position = InputPosition { topic: self.at.topic.as_str().to_owned(), partition: self.at.partition, next };
+        let at = self.partition();
+        let position = InputPosition { topic: at.topic.as_str().to_owned(), partition: at.partition, next };
         merge_progress(&mut self.progress, &Progress { inputs: Vec::new(), published: vec![position] });
     }
 
@@ -239,7 +232,7 @@ impl Owned {
         if self.pacer.due(now) { self.record_progress().await } else { Ok(()) }
     }
 
-    /// Records a Progress, moved or not; renews the lease.
+    /// Records a Progress, moved or not; renews the lease. All that was appended must be committed.
     ///
     /// # Errors
     /// As for [`Self::append`].
@@ -249,22 +242,13 @@ impl Owned {
             // Nothing derives from a Progress: with it, the next start has nothing to publish.
             self.published(Offset(self.writer.frontier().next_sequence.next().0));
         }
-        let draft = Draft {
-            key: Vec::new(),
-            at,
-            input: None,
-            subject: Bytes::default(),
-            traceparent: None,
-            events: vec![progress_event(&self.progress)],
-        };
-        let records = self.writer.append(vec![draft]).await?;
-        self.store.commit(&records, Vec::new(), false)?;
+        self.note(at, progress_event(&self.progress)).await?;
         self.pacer.recorded(at);
         Ok(())
     }
 
-    /// Records the digest of the state, if one is due, for followers and restored copies to compare theirs with. All that
-    /// was appended must be committed.
+    /// Records the digest of the state, if one is due, for followers and restored copies to compare theirs with. All that was
+    /// appended must be committed.
     ///
     /// # Errors
     /// As for [`Self::append`].
@@ -274,44 +258,24 @@ impl Owned {
             return Ok(());
         }
         let published = self.derives && self.is_published();
-        let draft = Draft {
-            key: Vec::new(),
-            at,
-            input: None,
-            subject: Bytes::default(),
-            traceparent: None,
-            events: vec![state_digest_event(&self.store.state_digest())],
-        };
-        let records = self.writer.append(vec![draft]).await?;
-        self.store.commit(&records, Vec::new(), false)?;
+        self.note(at, state_digest_event(&self.store.state_digest())).await?;
         if published {
-            // Nothing derives from a digest: see `record_progress`.
+            // Nothing derives from a digest either.
             self.published(Offset(self.writer.frontier().next_sequence.0));
         }
         self.digest.recorded(at);
         Ok(())
+    }
+
+    /// Appends a record that is no decision, and stores that it was read back.
+    async fn note(&mut self, at: Timestamp, event: Bytes) -> Result<(), OwnedError> {
+        let draft = Draft { key: Vec::new(), at, input: None, subject: Bytes::default(), traceparent: None, events: vec![event] };
+        let records = self.writer.append(vec![draft]).await?;
+        self.store(&records, Vec::new(), false)
     }
 }
 
 fn position_in(positions: &[InputPosition], of: &TopicPartition) -> Offset {
     let known = positions.iter().find(|known| known.topic == of.topic.as_str() && known.partition == of.partition);
     known.map_or(Offset(0), |known| known.next)
-}
-
-fn fold_error(at: &TopicPartition, record: &AcceptedRecord, reason: String) -> OwnedError {
-    OwnedError::Fold { at: at.clone(), sequence: record.record.sequence.0, reason }
-}
-
-/// Folds records and returns the rows that they change. A Progress is passed over: positions are no state, and a batch of
-/// nothing else changes no row, so that the same log gives the same rows however it was batched.
-///
-/// # Errors
-/// [`OwnedError::Fold`].
-pub fn fold_all(at: &TopicPartition, state: &mut (dyn Fold + Send), records: &[AcceptedRecord]) -> Result<Vec<Row>, OwnedError> {
-    let mut folded = None;
-    for record in records.iter().filter(|record| !record.record.subject.0.is_empty()) {
-        state.fold(record).map_err(|reason| fold_error(at, record, reason))?;
-        folded = Some(record);
-    }
-    folded.map_or(Ok(Vec::new()), |last| state.rows().map_err(|reason| fold_error(at, last, reason)))
 }

@@ -11,14 +11,14 @@
 
 use crate::backend::Backend;
 use crate::config::Config;
+use crate::fold::fold_into;
 use crate::folds::SCHEMA;
-use crate::owned::fold_all;
 use crate::storage::{StorageError, fold_of};
 use crate::tally::Tally;
 use acurast_events::topics::TopicPartition;
-use acurast_relayer_journal::{EventJournal, FollowError, Halt, PartitionReader, ReadError};
+use acurast_relayer_journal::{EventJournal, FollowError, Halt, PartitionReader, ReadError, state_digest_of};
 use acurast_relayer_store::checkpoint::{Candidate, CheckpointPlace, RestoreError, candidates, fetch, verify};
-use acurast_relayer_store::{Identity, Store, StoreError, digest_runs};
+use acurast_relayer_store::{Identity, Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -211,12 +211,9 @@ async fn fold_tail(
     loop {
         let from = reader.next_offset().0;
         let batch = reader.next_batch().await?;
-        for run in digest_runs(batch.records) {
-            let rows = fold_all(at, state.as_mut(), &run)?;
-            let digest = run.first().is_some_and(|record| matches!(acurast_relayer_journal::state_digest_of(&record.record), Ok(Some(_))));
-            fold.commit(&run, rows, state.is_whole())?;
-            met = met.saturating_add(u64::from(digest));
-        }
+        let digests = batch.records.iter().filter(|record| matches!(state_digest_of(&record.record), Ok(Some(_)))).count();
+        fold_into(&mut fold, state.as_mut(), batch.records)?;
+        met = met.saturating_add(u64::try_from(digests).unwrap_or(u64::MAX));
         tally.add(reader.next_offset().0.saturating_sub(from));
         if batch.caught_up {
             return Ok(met);

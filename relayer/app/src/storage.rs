@@ -10,15 +10,16 @@
 
 use crate::backend::{Backend, BackendError};
 use crate::config::Config;
+use crate::fold::{Fold, fold_into};
 use crate::folds::{LaneFold, SCHEMA, SourceFold};
-use crate::owned::{Fold, OwnedError, fold_all};
+use crate::owned::OwnedError;
 use crate::restore::{RestoreFailed, restore};
 use acurast_events::bytes::{Genesis, JobKey};
 use acurast_events::topics::{Topic, TopicPartition};
 use acurast_relayer_core::rows::{account_of_row, job_of_rows};
 use acurast_relayer_core::{JobView, Partition, Table};
 use acurast_relayer_journal::{EventJournal, FollowError, Frontier, PartitionReader};
-use acurast_relayer_store::{Identity, PartitionView, Store, StoreError, digest_runs};
+use acurast_relayer_store::{Identity, PartitionView, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::Write;
@@ -333,10 +334,7 @@ async fn fold_until(
     loop {
         let batch = reader.next_batch().await?;
         let records: Vec<_> = batch.records.into_iter().filter(|record| record.record.sequence < until.next_sequence).collect();
-        for run in digest_runs(records) {
-            let rows = fold_all(at, state.as_mut(), &run)?;
-            fold.commit(&run, rows, state.is_whole())?;
-        }
+        fold_into(&mut fold, state.as_mut(), records)?;
         if batch.caught_up || fold.position().frontier.next_sequence >= until.next_sequence {
             return Ok(Some(fold.current_digest().to_string()));
         }

@@ -16,6 +16,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod admin;
+mod bare;
 mod config;
 mod context;
 mod cursor;
@@ -30,6 +31,7 @@ mod transactor;
 mod window;
 
 pub use admin::{TopicPlan, TopicState};
+pub use bare::BareReader;
 pub use config::{ConfigError, GroupConfig, KafkaConfig, OidcConfig, SaslConfig, TlsConfig, TopicSettings, Transactions};
 pub use group::Membership;
 pub use journal::KafkaJournal;

@@ -6,7 +6,7 @@ use crate::partition::PartitionStore;
 use crate::view::PartitionView;
 use acurast_events::bytes::Genesis;
 use acurast_events::topics::TopicPartition;
-use acurast_events::units::Sequence;
+use acurast_events::units::{Offset, Sequence};
 use acurast_relayer_journal::Frontier;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch,
@@ -51,7 +51,11 @@ pub(crate) struct Shared {
     pub(crate) schema: u32,
     partitions: Mutex<BTreeMap<TopicPartition, PartitionId>>,
     in_use: Mutex<BTreeSet<TopicPartition>>,
+    noted: Mutex<Option<NoteWrite>>,
 }
+
+/// Takes the next offset of a partition's fold, and the bytes of the batch that brings it there.
+type NoteWrite = Box<dyn FnMut(Offset, &[u8]) + Send>;
 
 impl Shared {
     pub(crate) fn database(&self, error: &rocksdb::Error) -> StoreError {
@@ -60,6 +64,12 @@ impl Shared {
 
     pub(crate) fn damaged(&self, what: impl Into<String>) -> StoreError {
         StoreError::Damaged { path: self.path.clone(), what: what.into() }
+    }
+
+    pub(crate) fn note_write(&self, next: Offset, batch: &WriteBatch) {
+        if let Some(note) = lock(&self.noted).as_mut() {
+            note(next, batch.data());
+        }
     }
 
     /// Ends a partition's use by a [`PartitionStore`].
@@ -153,6 +163,7 @@ impl Store {
             schema,
             partitions: Mutex::default(),
             in_use: Mutex::default(),
+            noted: Mutex::default(),
         };
         let mut partitions = BTreeMap::new();
         for row in shared.scan(&[PARTITIONS], &[PARTITIONS]) {
@@ -206,6 +217,12 @@ impl Store {
     /// When the store can't be read or is damaged.
     pub fn landmark(&self, at: &TopicPartition, below: Sequence) -> Result<Frontier, StoreError> {
         self.shared.landmark(at, below)
+    }
+
+    /// Hands every further commit's bytes, and the next offset of its partition, to `note`: for measurements that write the
+    /// same again ([`BareStore`](crate::BareStore)).
+    pub fn note_writes(&self, note: impl FnMut(Offset, &[u8]) + Send + 'static) {
+        *lock(&self.shared.noted) = Some(Box::new(note));
     }
 
     /// Makes all commits so far survive the loss of power. Without it they survive the loss of the process only, and the
@@ -266,7 +283,7 @@ fn read_text(path: &Path, db: &DB, key: &[u8]) -> Result<Option<String>, StoreEr
     Ok(stored.map(|text| String::from_utf8_lossy(&text).into_owned()))
 }
 
-fn database_error(path: &Path, error: &rocksdb::Error) -> StoreError {
+pub(crate) fn database_error(path: &Path, error: &rocksdb::Error) -> StoreError {
     let reason = error.to_string();
     // RocksDB has no code of its own for a held lock; the file's name is in the text on every platform.
     if reason.contains("LOCK") && error.kind() == rocksdb::ErrorKind::IOError {
@@ -276,7 +293,7 @@ fn database_error(path: &Path, error: &rocksdb::Error) -> StoreError {
     }
 }
 
-fn options(create: bool) -> Options {
+pub(crate) fn options(create: bool) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&Cache::new_lru_cache(16 << 20));
     // State rows are looked up by key, also ones that aren't there.

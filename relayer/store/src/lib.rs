@@ -16,6 +16,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod applied;
+mod bare;
 mod changes;
 pub mod checkpoint;
 mod database;
@@ -27,6 +28,7 @@ mod runs;
 mod view;
 
 pub use applied::Applied;
+pub use bare::BareStore;
 pub use changes::{KeyValue, Row, StoredRow};
 pub use database::{Identity, Refold, Store};
 pub use digest::{BUCKETS, BucketDigests, Digest};

@@ -142,6 +142,7 @@ impl PartitionStore {
         if marks {
             batch.put(self.id.landmark(next), self.encode(&applied.frontier)?);
         }
+        self.shared.note_write(applied.frontier.next_offset, &batch);
         self.shared.db.write(batch).map_err(|error| self.shared.database(&error))?;
         if marks {
             self.landmark = next;

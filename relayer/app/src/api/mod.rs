@@ -27,6 +27,9 @@ const REQUEST_MARGIN: Duration = Duration::from_secs(5);
 /// How long open requests may go on after a stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
+/// How long a settle loop may take to say that it lives.
+const HEALTH_MAX: Duration = Duration::from_secs(3);
+
 /// JSON around a payload: two hex digits a byte and the other fields.
 const BODY_OVERHEAD_BYTES: usize = 4_096;
 
@@ -97,15 +100,20 @@ pub async fn serve(listen: SocketAddr, state: Arc<ApiState>, stop: CancellationT
     }
 }
 
-/// Every settle loop answers; a loop that hangs makes the process unhealthy.
+/// Every settle loop answers, as owner or as a follower that read its log to the end once; a loop that hangs makes the process
+/// unhealthy.
 async fn health(State(state): State<Arc<ApiState>>) -> Response {
-    for handle in &state.settle {
-        if handle.ping().await.is_err() {
-            return (StatusCode::SERVICE_UNAVAILABLE, format!("settle of partition {} does not answer\n", handle.partition()))
-                .into_response();
+    let answers = state.settle.iter().map(|handle| async {
+        let answered = tokio::time::timeout(HEALTH_MAX, handle.ping()).await;
+        if matches!(answered, Ok(Ok(()))) { Ok(()) } else { Err(handle.partition()) }
+    });
+    match futures::future::try_join_all(answers).await {
+        Ok(_) => (StatusCode::OK, "ok\n").into_response(),
+        Err(partition) => {
+            let text = format!("settle of partition {partition} does not answer: it reads its log, rebuilds, or hangs\n");
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }
     }
-    (StatusCode::OK, "ok\n").into_response()
 }
 
 async fn scrape(State(state): State<Arc<ApiState>>) -> Response {

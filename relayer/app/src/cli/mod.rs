@@ -4,6 +4,7 @@ mod checkpoint;
 mod config;
 pub mod job;
 mod journal;
+mod measure;
 mod record;
 mod replay;
 mod run;
@@ -63,6 +64,9 @@ enum Command {
     Checkpoint(checkpoint::CheckpointCommand),
     /// Fold the journal into an empty state and compare it with the stored one.
     Replay(replay::ReplayArgs),
+    /// Measure this replica on its own journal.
+    #[command(subcommand)]
+    Measure(measure::MeasureCommand),
     /// Check and explain the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -84,6 +88,7 @@ impl Cli {
             Command::Topics(command) => topics::run(command).await,
             Command::Checkpoint(command) => checkpoint::run(command).await,
             Command::Replay(args) => replay::run(&args).await,
+            Command::Measure(command) => measure::run(command).await,
             Command::Config(command) => config::run(command),
             Command::Record(args) => record::run(&args).await,
         }

@@ -4,9 +4,13 @@
 
 use super::*;
 use crate::checkpoints::Checkpoints;
+use crate::fold::{Fold, fold_all};
 use crate::folds::SourceFold;
-use crate::owned::{Fold, Owned};
+use crate::membership::Membership;
+use crate::metrics::Metrics;
+use crate::owned::Owned;
 use crate::storage::Storage;
+use crate::tenure::Ground;
 use acurast_events::bytes::{BlockHash, Bytes, EventId, Genesis, ProcessorId};
 use acurast_events::caip::ChainId;
 use acurast_events::job_id::{JobId, MultiOrigin};
@@ -17,6 +21,7 @@ use acurast_events::wire::Message;
 use acurast_relayer_journal::Draft;
 use acurast_relayer_store::checkpoint::Manifest;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -69,7 +74,15 @@ impl Site {
         let storage = self.open(false).await;
         let store = storage.store.partition(&self.at()).unwrap();
         let mut state = SourceFold::load(&store).unwrap();
-        let mut owned = Owned::take_over(storage.backend.journal(), store, Duration::from_secs(30), &mut state).await.unwrap();
+        let ground = Ground {
+            journal: storage.backend.journal(),
+            store: storage.store.clone(),
+            lease: Duration::from_secs(30),
+            membership: Arc::new(Membership::join(&storage.backend, &self.at().topic, std::num::NonZeroU32::MIN).unwrap()),
+            metrics: Metrics::default(),
+        };
+        let reader = store.follow(storage.backend.journal()).await.unwrap();
+        let mut owned = Owned::take_over(reader, store, ground, &mut state).await.unwrap();
         for number in blocks {
             let at = owned.stamp();
             let events = vec![Bytes(fact(number).encode()), Bytes(seal(number).encode())];

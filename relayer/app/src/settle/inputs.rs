@@ -135,7 +135,7 @@ impl LaneFollower {
     }
 }
 
-impl Settle {
+impl Settle<'_> {
     /// A record of `outputs.v1`. One that can't be read is passed over with an alarm: the API wrote none such.
     pub(super) fn output_input(&self, record: &LogRecord) -> Pending {
         let at = self.outputs.partition();

@@ -7,13 +7,15 @@
 //! *Order.* Before a batch of a source is decided, all that `outputs.v1` held after that batch was read is decided: an
 //! output that is there counts before a seal or removal ends its execution (PROTOCOL §5).
 //!
-//! *Crash argument.* Decisions are durable with their append; the store follows and may lag. After a restart the log's
-//! tail is folded, inputs go on at the last Progress, and subjects that answered an input already are passed over.
+//! *Crash argument.* Decisions are durable with their append; the store follows and may lag. Whoever owns the partition next
+//! folds the log's tail, goes on with the inputs at the last Progress, and passes over subjects that answered an input already.
 
 mod inputs;
 mod queries;
+mod role;
 
 use crate::input_end::InputLost;
+use crate::mandate::Mandate;
 use crate::metrics::{Metrics, labels};
 use crate::owned::{Owned, OwnedError};
 use crate::publish::{PublishError, Publisher};
@@ -25,13 +27,12 @@ use acurast_events::units::Offset;
 use acurast_relayer_core::{DecideError, EvolveError, Input, Partition, Policy, Subject, Table};
 use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, InputError, InputReader, SealError};
 use acurast_relayer_store::StoreError;
-pub use inputs::{LaneFollower, SourceFollower};
-use inputs::{Pending, encode};
+use inputs::{LaneFollower, Pending, SourceFollower, encode};
+use queries::Answers;
+pub use role::SettleRole;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
 /// Most decisions in one append.
 const DRAFTS_MAX: usize = 2_000;
@@ -74,57 +75,56 @@ pub enum SettleError {
     InputLost(#[from] InputLost),
 }
 
-/// The settle loop of one partition.
-pub struct Settle {
+/// The settle loop of a partition that this replica owns.
+struct Settle<'a> {
     /// The state: speculative while a batch is decided, applied otherwise.
-    pub partition: Partition,
+    partition: Partition,
     /// What the operator configured.
-    pub policy: Arc<Policy>,
+    policy: &'a Policy,
     /// The destinations' pure sides.
-    pub rules: Arc<crate::registry::ChainRules>,
+    rules: &'a crate::registry::ChainRules,
     /// The partition's journal and store.
-    pub owned: Owned,
+    owned: Owned,
     /// Source topics.
-    pub sources: Vec<SourceFollower>,
+    sources: Vec<SourceFollower>,
     /// Partitions of `lanes.v1`.
-    pub lanes: Vec<LaneFollower>,
+    lanes: Vec<LaneFollower>,
     /// The partition of `outputs.v1`.
-    pub outputs: InputReader,
+    outputs: InputReader,
     /// Publishes what derives from the partition.
-    pub publisher: Publisher,
+    publisher: &'a Publisher,
     /// Questions from outside.
-    pub queries: mpsc::Receiver<Query>,
+    queries: &'a mut mpsc::Receiver<Query>,
     /// Announces the next output position.
-    pub announce: watch::Sender<Offset>,
+    announce: &'a watch::Sender<Offset>,
     /// Where progress is told.
-    pub metrics: Metrics,
+    metrics: &'a Metrics,
 }
 
-impl Settle {
-    /// Runs until `stop`, or until something can't go on.
-    ///
-    /// # Errors
-    /// See [`SettleError`].
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), SettleError> {
+impl Settle<'_> {
+    /// Runs until the mandate ends, or until something can't go on.
+    async fn run(mut self, mandate: &mut Mandate) -> Result<(), SettleError> {
         let subject = self.owned.partition().to_string();
         tracing::info!(partition = %subject, open_jobs = self.partition.jobs().count(), "settling");
-        self.owned.derives();
-
         loop {
             let worked = self.cycle().await?;
             self.beat(&subject);
             for _ in 0..QUERIES_MAX {
                 let Ok(query) = self.queries.try_recv() else { break };
-                self.answer(query)?;
+                self.answers().answer(query)?;
             }
-            if stop.is_cancelled() {
+            if !mandate.holds() {
                 self.owned.record_progress().await?;
                 return Ok(());
             }
             if !worked {
-                self.wait(&stop).await?;
+                self.wait(mandate).await?;
             }
         }
+    }
+
+    fn answers(&self) -> Answers<'_> {
+        Answers { partition: &self.partition, view: self.owned.view(), policy: self.policy, rules: self.rules }
     }
 
     fn beat(&self, subject: &str) {
@@ -133,8 +133,8 @@ impl Settle {
         self.metrics.beat("settle", subject, crate::clock::now_ms());
     }
 
-    /// Sleeps until an input, a question, a stop, or the next Progress.
-    async fn wait(&mut self, stop: &CancellationToken) -> Result<(), SettleError> {
+    /// Sleeps until an input, a question, the mandate's end, or the next Progress.
+    async fn wait(&mut self, mandate: &mut Mandate) -> Result<(), SettleError> {
         let due = self.owned.progress_due().unwrap_or(Duration::from_secs(3_600));
         let Self { sources, lanes, outputs, queries, owned, .. } = self;
         let sources = futures::future::select_all(sources.iter().map(|source| Box::pin(source.reader.wait())));
@@ -147,7 +147,7 @@ impl Settle {
         };
         let mut looked = false;
         let asked = tokio::select! {
-            () = stop.cancelled() => None,
+            () = mandate.ended() => None,
             () = tokio::time::sleep(due) => None,
             (waited, ..) = sources => { waited?; None }
             waited = lanes => { waited?; None }
@@ -159,7 +159,7 @@ impl Settle {
             // Somebody else wrote here: stand down if it is a higher claim.
             self.owned.look().await?;
         }
-        asked.map_or(Ok(()), |query| self.answer(query))
+        asked.map_or(Ok(()), |query| self.answers().answer(query))
     }
 
     /// One batch of every input, decided, appended, stored and published. False: there was nothing.
@@ -196,8 +196,8 @@ impl Settle {
                 None => {}
             }
         }
-        self.owned.digest_if_due().await?;
         self.owned.progress_if_due().await?;
+        self.owned.digest_if_due().await?;
         self.announce.send_replace(self.outputs.next_offset());
         Ok(worked)
     }
@@ -213,9 +213,7 @@ impl Settle {
             None => BTreeSet::new(),
         };
         let at = self.owned.stamp();
-        while let Some(decision) =
-            self.partition.decide_next(&self.policy, self.rules.as_ref(), input, item.reference.as_ref(), &answered)?
-        {
+        while let Some(decision) = self.partition.decide_next(self.policy, self.rules, input, item.reference.as_ref(), &answered)? {
             let before = self.owner_of(&decision.subject);
             self.partition.evolve(item.reference.as_ref(), &decision.subject, &decision.events)?;
             self.note(&decision.subject, &decision.events);
@@ -245,7 +243,7 @@ impl Settle {
         if self.partition.job(&key).is_some() {
             return Ok(false);
         }
-        Ok(self.owned.store().get(Table::ClosedJobs.id(), &key.0)?.is_some())
+        Ok(self.owned.view().get(Table::ClosedJobs.id(), &key.0)?.is_some())
     }
 
     /// Key of the records about a subject: its owner; the lane itself for a lane's book.

@@ -1,6 +1,7 @@
-//! Answers to questions, between batches: from memory for open jobs, from the store for closed ones.
+//! Answers to questions, between batches: from memory for open jobs, from the store for closed ones. Owner and followers of a
+//! partition answer alike, each from what it read back of the journal.
 
-use super::{Settle, SettleError};
+use super::SettleError;
 use crate::query::{AcceptedAnswer, OutputVerdict, Query};
 use crate::storage;
 use acurast_adapter_api::UsableKey;
@@ -10,14 +11,23 @@ use acurast_events::outputs::Output;
 use acurast_relayer_core::job::{AssignmentKey, EQUIVOCATIONS_MAX, ExecutionKey, Job};
 use acurast_relayer_core::rows::{ended_execution_row_key, execution_of_row, execution_row_key};
 use acurast_relayer_core::view::execution_status;
-use acurast_relayer_core::{JobView, OutputStatus, Rules, Table};
+use acurast_relayer_core::{JobView, OutputStatus, Partition, Policy, Rules, Table};
+use acurast_relayer_store::PartitionView;
 
 fn accepted(settlement_id: SettlementId, payload_hash: PayloadHash, tx: Option<TxHash>) -> AcceptedAnswer {
     let status = if tx.is_some() { "included" } else { "accepted" };
     AcceptedAnswer { settlement_id, payload_hash, status, transaction_hash: tx }
 }
 
-impl Settle {
+/// What answers are made from.
+pub(super) struct Answers<'a> {
+    pub(super) partition: &'a Partition,
+    pub(super) view: &'a PartitionView,
+    pub(super) policy: &'a Policy,
+    pub(super) rules: &'a crate::registry::ChainRules,
+}
+
+impl Answers<'_> {
     /// Answers one question. A questioner who went away is no error.
     pub(super) fn answer(&self, query: Query) -> Result<(), SettleError> {
         match query {
@@ -32,7 +42,7 @@ impl Settle {
     fn job(&self, key: &JobKey) -> Result<Option<JobView>, SettleError> {
         match self.partition.view(key) {
             Some(view) => Ok(Some(view)),
-            None => storage::closed_job(self.owned.store(), key).map_err(|error| SettleError::Version(error.to_string())),
+            None => storage::closed_job(self.view, key).map_err(|error| SettleError::Version(error.to_string())),
         }
     }
 
@@ -41,7 +51,7 @@ impl Settle {
         let most = limit.saturating_add(1);
         let mut keys: Vec<JobKey> =
             self.partition.jobs().map(|job| job.key).filter(|key| after.is_none_or(|after| *key > after)).take(most).collect();
-        keys.extend(storage::closed_keys(self.owned.store(), after, most).map_err(|error| SettleError::Version(error.to_string()))?);
+        keys.extend(storage::closed_keys(self.view, after, most).map_err(|error| SettleError::Version(error.to_string()))?);
         keys.sort_unstable();
         keys.truncate(most);
         let mut found = Vec::with_capacity(keys.len());
@@ -80,7 +90,7 @@ impl Settle {
 
     /// What the store says of an assignment that left memory: the same answer as ever for an output that was accepted.
     fn ended_verdict(&self, output: &Output, hash: &PayloadHash) -> Result<OutputVerdict, SettleError> {
-        let store = self.owned.store();
+        let store = self.view;
         let Some(front) = store.get(Table::EndedAssignmentIds.id(), output.assignment_id.as_bytes())? else {
             return Ok(OutputVerdict::UnknownAssignment);
         };
@@ -118,7 +128,7 @@ impl Settle {
     ) -> Result<OutputStatus, SettleError> {
         let at = ExecutionKey { assignment, execution: output.execution };
         let row_key = execution_row_key(&job.key, &at);
-        let Some(row) = self.owned.store().get(Table::EndedExecutions.id(), &row_key)? else { return Ok(OutputStatus::Retired) };
+        let Some(row) = self.view.get(Table::EndedExecutions.id(), &row_key)? else { return Ok(OutputStatus::Retired) };
         let (_, state) = execution_of_row(&row_key, &row).map_err(|error| SettleError::Version(error.to_string()))?;
         Ok(execution_status(&state, output.execution, hash))
     }

@@ -1,17 +1,19 @@
-// The world of relayer.rs: a devnet of its own with both chains moving, the relayer's process, and what consumers and processors do.
+// The world of relayer.rs and replicas.rs: a devnet of its own with both chains moving, the relayer's processes, and what consumers and
+// processors do. With a second argument N it has a Kafka broker, and N replicas of the relayer share it.
 //
 // Reads one JSON command a line and answers each with one line; ends, and takes everything with it, when its input ends. So nothing
 // outlives the test program, however that ends.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 
-const [relayer] = process.argv.slice(2);
+const [relayer, count = '0'] = process.argv.slice(2);
+const replicas = Number(count);
 const directory = mkdtempSync(join(tmpdir(), 'acurast-relayer-test-'));
 const deploy = fileURLToPath(new URL('../../../../deploy/', import.meta.url));
 const load = (name) => import(pathToFileURL(join(deploy, 'devnet', name)));
@@ -33,34 +35,66 @@ const LEAD_MS = 120_000;
 const SETTLED = parseAbi(['event Settled(bytes32 indexed assignmentId, bytes32 indexed escrowId, uint64 execution, bool success, bytes32 payloadHash)']);
 
 const exec = promisify(execFile);
-const [acurastPort, anvilPort, apiPort] = (await exec('node', [join(deploy, 'demo/ports.mjs'), '3'])).stdout.trim().split(' ');
+const [acurastPort, anvilPort, ...apiPorts] = (await exec('node', [join(deploy, 'demo/ports.mjs'), String(2 + Math.max(1, replicas))])).stdout.trim().split(' ');
 const env = { ...process.env, ACURAST_DEVNET_DIR: directory, ACURAST_PORT: acurastPort, ANVIL_PORT: anvilPort };
 if (process.env.ACURAST_ANVIL) env.ANVIL = process.env.ACURAST_ANVIL;
 const program = (file, ...args) => exec(file, args, { env, maxBuffer: 1 << 26 });
 const acurast = `ws://127.0.0.1:${acurastPort}`;
 const anvil = `http://127.0.0.1:${anvilPort}`;
-const api = `127.0.0.1:${apiPort}`;
+/** One relayer alone, or the replicas: where each answers, its configuration, and its process while it has one. */
+const relayers = apiPorts.map((port, i) => ({ api: `127.0.0.1:${port}`, name: replicas ? `replica-${i + 1}` : 'relayer', child: null }));
+const configOf = ({ name }) => join(directory, `${name}.toml`);
+const PARTITIONS = 4;
+/** The shortest that brokers take. */
+const SESSION_TIMEOUT_MS = 6_000;
+const LEASE_MS = 2_000;
 
-let chain, clock, client, world, child, nextProcessor = 0;
+let broker, chain, clock, client, world, nextProcessor = 0;
 
 async function up() {
   await program(join(deploy, 'devnet/devnet.sh'), 'up');
   await program('node', join(deploy, 'devnet/workload.mjs'), 'setup', '--out', directory, '--jobs', '2');
   world = JSON.parse(readFileSync(join(directory, 'world.json')));
-  const { stdout } = await program('node', join(deploy, 'demo/config.mjs'), '--world', join(directory, 'world.json'), '--out', directory, '--api', api);
+  await program('node', join(deploy, 'demo/config.mjs'), '--world', join(directory, 'world.json'), '--out', directory, '--api', relayers[0].api);
+  if (replicas) await shared();
   chain = await AcurastChain.connect(acurast);
   client = await reader(anvil);
   clock = new Clock(chain, anvil);
   let ticks = 0;
   clock.holdWhile(() => ++ticks % ACURAST_EVERY_TICKS !== 0);
   clock.start(TICK_MS, (error) => { console.error(`blocks stopped coming: ${error.stack}`); process.exit(1); });
-  return { config: stdout.trim(), api: `http://${api}`, settlement: world.evm.settlement, consumer: world.consumers[0].target, genesis: world.acurast.genesis };
+  return { configs: relayers.map(configOf), apis: relayers.map(({ api }) => `http://${api}`), settlement: world.evm.settlement, consumer: world.consumers[0].target, genesis: world.acurast.genesis };
 }
 
+/** A broker, its topics, and a configuration for each replica. */
+async function shared() {
+  const home = join(directory, 'kafka');
+  const port = (await exec('node', [join(deploy, 'demo/ports.mjs'), '1'])).stdout.trim();
+  broker = spawn(join(deploy, 'kafka/kafka.sh'), ['hold', '1'], { env: { ...env, KAFKA_HOME: home, KAFKA_PORT: port }, stdio: ['pipe', 'pipe', 'inherit'] });
+  const [brokers] = await once(createInterface({ input: broker.stdout }), 'line');
+  const alone = readFileSync(join(directory, 'relayer.toml'), 'utf8');
+  for (const replica of relayers) {
+    const own = alone.replace(join(directory, 'data'), dataOf(replica)).replace(relayers[0].api, replica.api);
+    writeFileSync(configOf(replica), [
+      own, '[journal]', 'kind = "kafka"', `partitions = ${PARTITIONS}`, `lease_ms = ${LEASE_MS}`,
+      '[journal.kafka]', `brokers = ["${brokers}"]`, '[journal.kafka.group]', `session_timeout_ms = ${SESSION_TIMEOUT_MS}`,
+      '[journal.kafka.topics]', 'replication = 1', 'min_in_sync = 1', '',
+    ].join('\n'));
+  }
+  await program(relayer, 'topics', 'apply', '--config', configOf(relayers[0]));
+}
+
+const dataOf = ({ name }) => join(directory, replicas ? `data-${name}` : 'data');
+const lives = ({ child }) => child && child.exitCode === null && child.signalCode === null;
+
 async function down() {
-  if (child && child.exitCode === null && child.signalCode === null) {
+  for (const { child } of relayers.filter(lives)) {
     child.kill('SIGKILL');
     await once(child, 'exit');
+  }
+  if (broker) {
+    broker.stdin.end();
+    await once(broker, 'exit');
   }
   await clock?.stop();
   await program(join(deploy, 'devnet/devnet.sh'), 'down');
@@ -68,26 +102,46 @@ async function down() {
 }
 
 const commands = {
-  /** Starts the relayer and waits until it answers; says so when it ended instead. */
-  async start() {
-    const log = createWriteStream(join(directory, 'relayer.log'), { flags: 'a' });
-    child = spawn(relayer, ['run', '--config', join(directory, 'relayer.toml')], { stdio: ['ignore', 'pipe', 'pipe'] });
+  /** Starts a relayer and waits until it answers; says so when it ended instead. */
+  async start({ replica = 0 }) {
+    const of = relayers[replica];
+    const file = join(directory, `${of.name}.log`);
+    const log = createWriteStream(file, { flags: 'a' });
+    const child = spawn(relayer, ['run', '--config', configOf(of)], { stdio: ['ignore', 'pipe', 'pipe'] });
+    of.child = child;
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
     for (const deadline = performance.now() + 60_000; performance.now() < deadline;) {
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the relayer ended while starting:\n${readFileSync(join(directory, 'relayer.log'), 'utf8').slice(-3_000)}`);
-      const healthy = await fetch(`http://${api}/healthz`).then(({ ok }) => ok, () => false);
+      if (!lives(of)) throw new Error(`the relayer ended while starting:\n${readFileSync(file, 'utf8').slice(-3_000)}`);
+      const healthy = await fetch(`http://${of.api}/healthz`).then(({ ok }) => ok, () => false);
       if (healthy) return {};
       await new Promise((resolve) => { setTimeout(resolve, 50); });
     }
     throw new Error('the relayer is not healthy within 60 s');
   },
-  /** Sends the relayer a signal and waits for its end. */
-  async end({ signal }) {
+  /** Sends a relayer a signal and waits for its end. */
+  async end({ replica = 0, signal }) {
+    const { child } = relayers[replica];
     const ended = once(child, 'exit');
     child.kill(signal);
     const [code, by] = await ended;
     return { code, signal: by };
+  },
+  /** Sends a relayer a signal that it outlives. */
+  signal({ replica, signal }) {
+    if (!lives(relayers[replica])) throw new Error(`replica ${replica + 1} does not run`);
+    relayers[replica].child.kill(signal);
+    return {};
+  },
+  /** Takes the volume of a relayer that doesn't run away. */
+  lose({ replica }) {
+    rmSync(dataOf(relayers[replica]), { recursive: true });
+    return {};
+  },
+  /** Whether a relayer still runs, and the end of its log. */
+  state({ replica }) {
+    const of = relayers[replica];
+    return { runs: Boolean(lives(of)), log: readFileSync(join(directory, `${of.name}.log`), 'utf8') };
   },
   /** Registers a job of a consumer with an account, has it matched and acknowledged, and goes to the start of its first execution. */
   async assign({ executions }) {

@@ -1,6 +1,10 @@
-//! One devnet with one relayer for all tests of a program, driven through `driver.mjs`; one test at a time has it.
+//! One devnet with one relayer, or with several replicas on a Kafka broker, for all tests of a program, driven through
+//! `driver.mjs`; one test at a time has it.
 //!
 //! Needs node, `ACURAST_ANVIL`, `ACURAST_DEVNODE` and `ACURAST_CHAIN_SPEC` (`deploy/test-rust.sh` sets them).
+
+// Each program uses its part of this.
+#![allow(dead_code)]
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -41,7 +45,7 @@ pub struct World {
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
     place: Value,
-    running: bool,
+    running: std::collections::BTreeSet<usize>,
     refusing: Option<Assignment>,
 }
 
@@ -68,9 +72,24 @@ fn missing() -> Option<&'static str> {
     rest
 }
 
-/// The world, for one test alone; nothing where it can't be had.
+/// Whether a broker can be had; a failure where it must be.
+fn no_broker() -> Option<&'static str> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kafka/kafka.sh");
+    let ready = Command::new(script).arg("ready").output().unwrap().status.success();
+    assert!(ready || std::env::var("ACURAST_NODES").as_deref() != Ok("required"), "run deploy/setup.sh --kafka");
+    (!ready).then_some("run deploy/setup.sh --kafka")
+}
+
+/// The world with one relayer, for one test alone; nothing where it can't be had.
 pub async fn world() -> Option<MutexGuard<'static, Option<World>>> {
-    if let Some(missing) = missing() {
+    world_of(0).await
+}
+
+/// The world with `replicas` relayers that share a broker (0: one without), for one test alone; nothing where it can't be had.
+/// All tests of a program ask for the same number.
+pub async fn world_of(replicas: usize) -> Option<MutexGuard<'static, Option<World>>> {
+    let missing = missing().or_else(|| if replicas > 0 { no_broker() } else { None });
+    if let Some(missing) = missing {
         // Written past the test harness, which keeps what a passing test prints to itself.
         let message = format!("SKIPPED: {missing} to test the relayer on the devnet\n");
         std::io::stderr().write_all(message.as_bytes()).unwrap();
@@ -79,20 +98,21 @@ pub async fn world() -> Option<MutexGuard<'static, Option<World>>> {
     let mut world = WORLD.lock().await;
     if world.is_none() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        *world = Some(World::new());
+        *world = Some(World::new(replicas));
     }
     Some(world)
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(replicas: usize) -> Self {
         let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/driver.mjs");
-        let mut child =
-            Command::new("node").arg(driver).arg(RELAYER).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+        let mut command = Command::new("node");
+        command.arg(driver).arg(RELAYER).arg(replicas.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap();
         let commands = child.stdin.take().unwrap();
         let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
         let place = serde_json::from_str(&answers.next().expect("the devnet comes up").unwrap()).unwrap();
-        Self { _driver: child, commands, answers, place, running: false, refusing: None }
+        Self { _driver: child, commands, answers, place, running: std::collections::BTreeSet::new(), refusing: None }
     }
 
     fn ask(&mut self, command: &Value) -> Value {
@@ -104,7 +124,17 @@ impl World {
 
     /// The relayer's configuration.
     pub fn config(&self) -> PathBuf {
-        PathBuf::from(self.place["config"].as_str().unwrap())
+        self.config_of(0)
+    }
+
+    /// A replica's configuration.
+    pub fn config_of(&self, replica: usize) -> PathBuf {
+        PathBuf::from(self.place["configs"][replica].as_str().unwrap())
+    }
+
+    /// Where a replica answers.
+    pub fn api_of(&self, replica: usize) -> &str {
+        self.place["apis"][replica].as_str().unwrap()
     }
 
     /// The settlement contract of the world.
@@ -124,16 +154,42 @@ impl World {
 
     /// Starts the relayer unless it runs.
     pub fn start(&mut self) {
-        if !self.running {
-            self.ask(&json!({ "command": "start" }));
-            self.running = true;
+        self.start_replica(0);
+    }
+
+    /// Starts a replica unless it runs, and waits until it answers.
+    pub fn start_replica(&mut self, replica: usize) {
+        if self.running.insert(replica) {
+            self.ask(&json!({ "command": "start", "replica": replica }));
         }
     }
 
     /// Ends the relayer with a signal; returns its exit code, or nothing when the signal was its end.
     pub fn end(&mut self, signal: &str) -> Option<i64> {
-        self.running = false;
-        self.ask(&json!({ "command": "end", "signal": signal }))["code"].as_i64()
+        self.end_replica(0, signal)
+    }
+
+    /// The same of a replica.
+    pub fn end_replica(&mut self, replica: usize, signal: &str) -> Option<i64> {
+        self.running.remove(&replica);
+        self.ask(&json!({ "command": "end", "replica": replica, "signal": signal }))["code"].as_i64()
+    }
+
+    /// Sends a replica a signal that it outlives.
+    pub fn signal(&mut self, replica: usize, signal: &str) {
+        self.ask(&json!({ "command": "signal", "replica": replica, "signal": signal }));
+    }
+
+    /// Takes the volume of a replica that doesn't run away.
+    pub fn lose_volume(&mut self, replica: usize) {
+        assert!(!self.running.contains(&replica));
+        self.ask(&json!({ "command": "lose", "replica": replica }));
+    }
+
+    /// Whether a replica's process lives, and what it logged so far.
+    pub fn state(&mut self, replica: usize) -> (bool, String) {
+        let state = self.ask(&json!({ "command": "state", "replica": replica }));
+        (state["runs"].as_bool().unwrap(), state["log"].as_str().unwrap().to_owned())
     }
 
     /// A job of one slot, assigned and in its first execution, that nobody has submitted anything for.
@@ -167,7 +223,12 @@ impl World {
 
     /// Sends a body to `POST /v1/outputs`.
     pub async fn send(&self, body: String) -> Answer {
-        let url = format!("{}/v1/outputs", self.place["api"].as_str().unwrap());
+        self.send_to(0, body).await
+    }
+
+    /// The same to a replica.
+    pub async fn send_to(&self, replica: usize, body: String) -> Answer {
+        let url = format!("{}/v1/outputs", self.api_of(replica));
         let request = reqwest::Client::new().post(url).header("content-type", "application/json").body(body);
         let response = request.send().await.unwrap();
         let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
@@ -176,9 +237,14 @@ impl World {
 
     /// Submits an output, again while its assignment isn't known yet, as a processor does.
     pub async fn submit(&self, output: &Value) -> Answer {
+        self.submit_to(0, output).await
+    }
+
+    /// The same to a replica.
+    pub async fn submit_to(&self, replica: usize, output: &Value) -> Answer {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let answer = self.send(output.to_string()).await;
+            let answer = self.send_to(replica, output.to_string()).await;
             if answer.status != 503 || Instant::now() > deadline {
                 return answer;
             }
@@ -188,13 +254,32 @@ impl World {
 
     /// A job as the running relayer shows it.
     pub async fn job(&self, assignment: &Assignment) -> Value {
-        let url = format!("{}/v1/jobs/{}", self.place["api"].as_str().unwrap(), assignment.0["job_key"].as_str().unwrap());
+        self.job_of(0, assignment).await
+    }
+
+    /// The same of a replica.
+    pub async fn job_of(&self, replica: usize, assignment: &Assignment) -> Value {
+        let url = format!("{}/v1/jobs/{}", self.api_of(replica), assignment.0["job_key"].as_str().unwrap());
         reqwest::Client::new().get(url).send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// A gauge of a replica, by the partition that it is of.
+    pub async fn gauge(&self, replica: usize, name: &str) -> std::collections::BTreeMap<String, u64> {
+        let url = format!("{}/metrics", self.api_of(replica));
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let prefix = format!("acurast_relayer_{name}{{partition=\"");
+        let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix)?.split_once("\"} "));
+        lines.map(|(partition, value)| (partition.to_owned(), value.parse().unwrap())).collect()
     }
 
     /// Runs a subcommand of the relayer with the world's configuration.
     pub fn cli(&self, args: &[&str]) -> Output {
-        Command::new(RELAYER).args(args).arg("--config").arg(self.config()).output().unwrap()
+        self.cli_of(0, args)
+    }
+
+    /// The same with a replica's.
+    pub fn cli_of(&self, replica: usize, args: &[&str]) -> Output {
+        Command::new(RELAYER).args(args).arg("--config").arg(self.config_of(replica)).output().unwrap()
     }
 
     /// The same, for one that succeeds; returns what it printed.
