@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 
-import { WAVE } from '../devnet/lib/world.mjs';
+import { waveOf } from '../devnet/lib/world.mjs';
 import { report, table, write } from '../demo/report.mjs';
 import { figuresOf, journalOf, observed, replayFault } from './counting.mjs';
 import { keepKilling } from './killing.mjs';
@@ -87,7 +87,7 @@ async function underKills() {
   const run = ['run', '--json', '--out', args.dir, '--relayer', args.api, '--acurast', args.acurast, '--anvil', args.anvil];
   work = new Work({
     command: process.execPath, args: [here('../devnet/workload.mjs'), ...run, '--answer-limit-s', String(limitS), '--close-limit-s', String(limitS)],
-    waves: Math.ceil(jobs / WAVE),
+    waves: Math.ceil(jobs / waveOf(world)),
     told: ({ step, wave, status }) => { if (step === 'executed' || !wave) say([step, wave && `wave ${wave}`, status, `${victim.kills} kills`].filter(Boolean).join(' · ')); },
   });
   const late = setTimeout(() => { failures.push(`the workload did not end within ${limitS} s`); work.stop(); }, limitS * 1_000 - (performance.now() - begun));

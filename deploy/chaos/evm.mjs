@@ -11,7 +11,7 @@ import { writeConfig } from '../demo/config.mjs';
 import { report, table, write } from '../demo/report.mjs';
 import { rpc } from '../devnet/clock.mjs';
 import { eventTypes, readJournal } from '../devnet/lib/journal.mjs';
-import { WAVE } from '../devnet/lib/world.mjs';
+import { waveOf } from '../devnet/lib/world.mjs';
 import { figuresOf, journalOf, observed, replayFault } from './counting.mjs';
 import { keepKilling } from './killing.mjs';
 import { Moments } from './moments.mjs';
@@ -116,7 +116,7 @@ async function underFire() {
   work = new Work({
     command: process.execPath,
     args: [here('../devnet/workload.mjs'), ...run, '--answer-limit-s', String(limitS), '--close-limit-s', String(limitS), '--storm', String(seed), '--reorg-depth', String(REORG_DEPTH)],
-    waves: Math.ceil(jobs / WAVE), told,
+    waves: Math.ceil(jobs / waveOf(world)), told,
   });
   const late = setTimeout(() => { failures.push(`the workload did not end within ${limitS} s`); work.stop(); }, limitS * 1_000 - (performance.now() - begun));
   try {

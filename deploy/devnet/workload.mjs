@@ -9,10 +9,10 @@ import { Clock } from './clock.mjs';
 import { AcurastChain } from './lib/chain.mjs';
 import { EvmSender, anvilAccount, reader } from './lib/evm.mjs';
 import { allClosed } from './lib/closed.mjs';
-import { deliveries, plan } from './lib/plans.mjs';
+import { crowd, deliveries, plan } from './lib/plans.mjs';
 import { Storm } from './lib/storm.mjs';
 import { Wave } from './lib/wave.mjs';
-import { WAVE, setUp } from './lib/world.mjs';
+import { setUp, waveOf } from './lib/world.mjs';
 
 const USAGE = `workload.mjs setup --out DIR [options]   before the relayer starts: contracts, roles, consumers, accounts
 workload.mjs run --out DIR [options]     while the relayer runs: the jobs
@@ -25,6 +25,8 @@ Both:
 setup:
   --jobs N             jobs (22, which is every path once; with --hostile 26)
   --fulfilments N      as many jobs as it takes for exactly so many deliverable outputs instead, and nothing but those
+  --owners N           the jobs are many small ones of so many owners, with as many outputs to deliver as jobs
+  --wave N             jobs driven at once (12)
   --seed N             of the actions of further jobs (1)
   --hostile            add targets that revert, burn their gas, reenter, and answer with a megabyte
   --relayer-address A  gets the lane (anvil's account 1); is given ether when it has none
@@ -35,9 +37,10 @@ setup:
   --ring-size N        root slots per lane (1024)
   --close-delay N      seconds from a close request to the refund (86400)
 run:
-  --relayer URL        its outputs API (http://127.0.0.1:8080)
+  --relayer URL        its outputs API (http://127.0.0.1:8080); repeated for replicas, any of which a processor asks
   --tick-ms N          real time between blocks of both chains (200)
   --answer-limit-s N   real time within which the relayer must answer an output (180)
+  --wave-s N           the least real time from one wave's begin to the next one's (0)
   --close-limit-s N    real time within which GET /v1/jobs must say that all jobs are closed (300)
   --no-wait-closed     end after the last job instead
   --storm N            bad weather on the EVM chain, drawn from seed N: reorganizations, fee spikes, lost pools, pauses
@@ -49,9 +52,9 @@ const { values: args, positionals } = parseArgs({ allowPositionals: true, option
   acurast: text(`ws://127.0.0.1:${process.env.ACURAST_PORT ?? 9944}`), anvil: text(`http://127.0.0.1:${process.env.ANVIL_PORT ?? 8545}`),
   out: { type: 'string' }, json: flag, jobs: { type: 'string' }, seed: text('1'), hostile: flag,
   'relayer-address': text(anvilAccount(1).address), lane: text('1'), lanes: text('1'), attester: { type: 'string', multiple: true }, threshold: text('1'),
-  'ring-size': text('1024'), 'close-delay': text('86400'), relayer: text('http://127.0.0.1:8080'), 'tick-ms': text('200'),
+  'ring-size': text('1024'), 'close-delay': text('86400'), relayer: { type: 'string', multiple: true, default: ['http://127.0.0.1:8080'] }, 'tick-ms': text('200'),
   'answer-limit-s': text('180'), 'close-limit-s': text('300'), 'no-wait-closed': flag,
-  fulfilments: { type: 'string' }, storm: { type: 'string' }, 'reorg-depth': text('5'), help: { type: 'boolean', short: 'h', default: false },
+  fulfilments: { type: 'string' }, owners: { type: 'string' }, wave: { type: 'string' }, 'wave-s': text('0'), storm: { type: 'string' }, 'reorg-depth': text('5'), help: { type: 'boolean', short: 'h', default: false },
 } });
 
 const fail = (message, code = 1) => { console.error(`workload: ${message}`); process.exit(code); };
@@ -91,10 +94,16 @@ function furtherLanes() {
   return Array.from({ length: count }, (_, i) => ({ relayer: anvilAccount(FIRST_FURTHER + i).address, lane: whole('lane', 0) + 1 + i }));
 }
 
+function plans() {
+  if (args.fulfilments) return deliveries(whole('fulfilments', 1));
+  const [count, seed] = [whole('jobs', 1), whole('seed', 0)];
+  return args.owners ? crowd({ count, owners: whole('owners', 1), seed }) : plan({ count, seed, hostile: args.hostile });
+}
+
 async function commandSetup() {
   const ports = await connect();
   const world = await setUp(ports, {
-    plans: args.fulfilments ? deliveries(whole('fulfilments', 1)) : plan({ count: whole('jobs', 1), seed: whole('seed', 0), hostile: args.hostile }),
+    plans: plans(), ...args.wave && { wave: whole('wave', 1) },
     seed: whole('seed', 0), deployer: anvilAccount(0), relayer: args['relayer-address'], lane: whole('lane', 0), furtherLanes: furtherLanes(),
     attesters: args.attester ?? [anvilAccount(2).address], threshold: whole('threshold', 1), ringSize: whole('ring-size', 1), closeDelay: BigInt(whole('close-delay', 1)),
   }, say);
@@ -118,12 +127,15 @@ async function commandRun() {
   const storm = args.storm && new Storm({ clock: ports.clock, url: args.anvil, floor: world.evm.height, seed: whole('storm', 0), deepest: whole('reorg-depth', 1), say });
   storm?.start((error) => { save(); fail(`the storm broke off: ${error.message}`); });
   const sender = new EvmSender(ports.client, anvilAccount(0), ports.clock);
-  const waveSay = (step, details) => say(step, { wave: Math.floor(manifest.jobs.length / WAVE) + 1, ...details });
+  const width = waveOf(world);
+  const waveSay = (step, details) => say(step, { wave: Math.floor(manifest.jobs.length / width) + 1, ...details });
   try {
-    for (let first = 0; first < plans.length; first += WAVE) {
-      const own = plans.slice(first, first + WAVE);
-      wave = new Wave({ ...ports, sender, relayer: args.relayer, say: waveSay }, world, own, { limitMs: 1_000 * whole('answer-limit-s', 1) });
+    for (let first = 0; first < plans.length; first += width) {
+      const own = plans.slice(first, first + width);
+      const paced = new Promise((resolve) => { setTimeout(resolve, 1_000 * whole('wave-s', 0)); });
+      wave = new Wave({ ...ports, sender, relayers: args.relayer, say: waveSay }, world, own, { limitMs: 1_000 * whole('answer-limit-s', 1) });
       const jobs = await wave.run();
+      if (first + width < plans.length) await paced;
       wave = null;
       manifest.jobs.push(...jobs);
       save();
@@ -145,8 +157,8 @@ async function commandRun() {
 async function waitClosed(jobs) {
   const seen = jobs.map(({ job_key: key }) => key);
   const deadline = performance.now() + 1_000 * whole('close-limit-s', 1);
-  for (let said = ''; ;) {
-    const { open, unknown, error } = await allClosed(args.relayer, seen);
+  for (let [said, turn] = ['', 0]; ;) {
+    const { open, unknown, error } = await allClosed(args.relayer[turn++ % args.relayer.length], seen);
     if (!error && open.length === 0 && unknown.length === 0) return;
     const status = error ?? `${open.length} open, ${unknown.length} unknown`;
     if (status !== said) say('waiting until all jobs are closed', { status });

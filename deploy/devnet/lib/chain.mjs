@@ -1,12 +1,14 @@
 // The Acurast development node as seen by a test: accounts, storage, time, and blocks of signed calls.
 import { ApiPromise, Keyring, WsProvider } from '@polkadot/api';
 
-/** Calls that fit in one block beside its inherents; more are spread over the next blocks. */
-const CALLS_PER_BLOCK = 8;
+/** Calls that surely fit in one block beside its inherents, by the weights of the runtime; more are spread over the next blocks. */
+const PER_BLOCK = { 'acurast.register': 100, 'acurastMarketplace.deploy': 100, 'acurastMarketplace.advertise': 100, 'acurastMarketplace.acknowledgeMatch': 80, 'acurastMarketplace.report': 80 };
+const PER_BLOCK_OTHERS = 8;
 const RPC_TIMEOUT_MS = 60_000;
 
 export class AcurastChain {
   #nonces = new Map();
+  #accounts = new Map();
   #queue = Promise.resolve();
 
   /** Connects to a running node; fails when it doesn't answer within `timeoutMs`. */
@@ -31,7 +33,11 @@ export class AcurastChain {
     return chain;
   }
 
-  account(uri) { return this.keyring.addFromUri(uri); }
+  /** The account of that URI, derived once. */
+  account(uri) {
+    if (!this.#accounts.has(uri)) this.#accounts.set(uri, this.keyring.addFromUri(uri));
+    return this.#accounts.get(uri);
+  }
   /** Timestamp of the head, ms. */
   async now() {
     const head = await this.ws.send('chain_getBlockHash', []);
@@ -117,8 +123,8 @@ export class AcurastChain {
    */
   async mineAll(calls, mine = (some) => this.mine(some)) {
     const blocks = [];
-    for (let at = 0; at < calls.length; at += CALLS_PER_BLOCK) {
-      let rest = calls.slice(at, at + CALLS_PER_BLOCK);
+    for (const fitting of byBlock(calls)) {
+      let rest = fitting;
       while (rest.length > 0) {
         const block = await mine(rest);
         blocks.push(block);
@@ -153,5 +159,23 @@ export class AcurastChain {
   async close() { await this.api.disconnect(); }
 }
 
+const nameOf = ([call]) => `${call.method.section}.${call.method.method}`;
+
+/** The calls in their order, as many together as surely fit in one block. */
+function byBlock(calls) {
+  const blocks = [];
+  let room = 0;
+  for (const call of calls) {
+    const share = 1 / (PER_BLOCK[nameOf(call)] ?? PER_BLOCK_OTHERS);
+    if (room < share) {
+      blocks.push([]);
+      room = 1 + share / 2; // sums of shares aren't exact
+    }
+    blocks.at(-1).push(call);
+    room -= share;
+  }
+  return blocks;
+}
+
 const lower = (name) => name[0].toLowerCase() + name.slice(1);
-const describe = ([call, who]) => `${call.method.section}.${call.method.method} of ${who.address}`;
+const describe = ([call, who]) => `${nameOf([call])} of ${who.address}`;

@@ -11,6 +11,13 @@ const CURVES = { SECP256r1: p256, SECP256k1: secp256k1, ED25519: ed25519 };
 /** The 32-byte secret of a processor on one curve: BLAKE2b-256 of `acurast-devnet/CURVE/ADDRESS`. */
 export const secretKey = (curve, address) => blake2AsU8a(`acurast-devnet/${curve}/${address}`, 256);
 
-/** What a processor reveals when it acknowledges: compressed points, 33 bytes (32 for ED25519), in the pallet's order. */
-export const publicKeys = ({ address }) =>
+const revealed = new Map();
+
+/** What a processor reveals when it acknowledges: compressed points, 33 bytes (32 for ED25519), in the pallet's order. Derived once. */
+export function publicKeys({ address }) {
+  if (!revealed.has(address)) revealed.set(address, derive(address));
+  return revealed.get(address);
+}
+
+const derive = (address) =>
   Object.entries(CURVES).map(([curve, { getPublicKey }]) => ({ [curve]: u8aToHex(getPublicKey(secretKey(curve, address), true)) }));

@@ -97,6 +97,31 @@ export function deliveries(count) {
   return plans;
 }
 
+/** Of a crowd's jobs, one in so many: two outputs, and as often none (its processor fails or misses); an owner of origin Ethereum; a patient processor. */
+const CROWD = { special: 20, ethereum: 10, patient: 10 };
+/** How a crowd's jobs of origin Acurast come to the chain, by job: nearly all matched at once, as every other match fills most of a block. */
+const crowdWay = (index) => ({ 7: 'register', 13: 'deploy' })[index % 40] ?? 'instant';
+
+/**
+ * Plans of many small jobs of many owners, who take turns. As many have two outputs as have none, so there are as many outputs as jobs;
+ * which ones is drawn from the seed. Most processors are impatient: they report the settlement id and don't wait for the hash.
+ */
+export function crowd({ count, owners, seed }) {
+  const next = random(seed);
+  const order = Array.from({ length: count }, (_, index) => ({ index, at: next() })).sort((a, b) => a.at - b.at).map(({ index }) => index);
+  const share = Math.floor(count / CROWD.special);
+  const special = new Map(order.slice(0, 2 * share).map((index, i) => [index, i < share ? [output, output] : [i % 2 ? fail : miss]]));
+  return Array.from({ length: count }, (_, index) => {
+    const owner = index % owners;
+    const ethereum = owner % CROWD.ethereum === 0;
+    const slots = [special.get(index) ?? [output]];
+    return {
+      kind: 'crowd', origin: ethereum ? 'ethereum' : 'acurast', owner, via: ethereum ? 'register' : crowdWay(index), cancel: null, escrow: 'open', matched: true,
+      competing: false, removed: false, hostile: null, impatient: Math.floor(index / owners) % CROWD.patient !== 0, index, slots, executions: slots[0].length,
+    };
+  });
+}
+
 /**
  * What must come of one execution: fulfilled (delivered, taken), refused (delivered, the target failed),
  * reported_failure, missed or cancelled; `null` when there is no assignment.

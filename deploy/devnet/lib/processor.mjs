@@ -35,17 +35,18 @@ async function post(url, body) {
 }
 
 /**
- * Submits an output and waits for the transaction hash while `timeLeft()`. Returns `{ settlement_id, transaction_hash?, status,
+ * Submits an output to any of the relayers and waits for the transaction hash while `timeLeft()`; one that is down or can't take it now makes it
+ * go on to the next. Returns `{ settlement_id, transaction_hash?, status,
  * attempts }`, or `{ refused: status, error }` when the relayer refuses it. `accepted(answer)` is called at the first 2xx.
  * Fails when there was no answer within `limitMs` of real time.
  */
-export async function submit({ relayer, output, timeLeft, limitMs, accepted = () => {} }) {
-  const url = `${relayer}/v1/outputs`;
+export async function submit({ relayers, output, timeLeft, limitMs, accepted = () => {} }) {
+  let turn = Number.parseInt(output.assignment_id.slice(-6), 16); // spread evenly, and the same in every run
   const deadline = performance.now() + limitMs;
   let backoff = BACKOFF_MS.first;
   let answer = null;
   for (let attempts = 1; ; attempts++) {
-    const { status, body, retryAfterMs } = await post(url, output);
+    const { status, body, retryAfterMs } = await post(`${relayers[turn % relayers.length]}/v1/outputs`, output);
     if (status >= 200 && status < 300) {
       if (!/^0x[0-9a-f]{64}$/.test(body.settlement_id ?? '')) throw new Error(`the relayer answered ${status} without a settlement_id: ${JSON.stringify(body)}`);
       if (!answer) accepted(body);
@@ -59,7 +60,9 @@ export async function submit({ relayer, output, timeLeft, limitMs, accepted = ()
     } else {
       if (answer && !timeLeft()) return answer; // it was accepted once; nothing more is needed to report it
       if (performance.now() > deadline) throw new Error(`no answer to the output of ${output.assignment_id} execution ${output.execution} within ${limitMs} ms (last status ${status})`);
-      await pause(Math.min(retryAfterMs || backoff, RETRY_AFTER_MS_MAX));
+      turn += 1;
+      // Another relayer may have what this one lacks: it is asked soon, and only when all were asked what they said is obeyed.
+      await pause(turn % relayers.length === 0 ? Math.min(retryAfterMs || backoff, RETRY_AFTER_MS_MAX) : BACKOFF_MS.first);
       backoff = Math.min(backoff * 2, BACKOFF_MS.max);
     }
   }

@@ -8,7 +8,7 @@ import { ALL_EXECUTIONS, assignmentId, destId, jobKey, settlementId } from '../p
 import { publicKeys } from './keys.mjs';
 import { ACTION, expectedOutcome, payloadOf } from './plans.mjs';
 import { signedOutput, submit } from './processor.mjs';
-import { PROCESSORS, actors, provideEscrow } from './world.mjs';
+import { actors, provideEscrow } from './world.mjs';
 
 const UNIT = 10n ** 12n;
 /** Three matches per call: the proof size of more exceeds what one call may weigh. */
@@ -26,8 +26,6 @@ const DUE_MS = 102_000;
 const PREPARED_MS = 48_000;
 /** What is kept of a window for the blocks that carry its reports. */
 const REPORTING_MS = 72_000;
-/** Processors are devices of their own: all slots of a wave submit at once. */
-const SUBMISSIONS_AT_ONCE = PROCESSORS;
 
 /** A syntactically valid ipfs:// URL of a CIDv0, derived from a label. */
 const scriptOf = (label) => `0x${Buffer.from(`ipfs://${base58Encode(new Uint8Array([0x12, 0x20, ...blake2AsU8a(label, 256)]))}`).toString('hex')}`;
@@ -36,11 +34,12 @@ const hexText = (text) => `0x${Buffer.from(text).toString('hex')}`;
 export class Wave {
   #open = new Set();
 
-  /** `ports`: chain, clock, client, sender (EVM), relayer (its URL) and `say(step, details)`; `limitMs` bounds the wait for one answer. */
+  /** `ports`: chain, clock, client, sender (EVM), relayers (their URLs) and `say(step, details)`; `limitMs` bounds the wait for one answer. */
   constructor(ports, world, plans, { limitMs }) {
     Object.assign(this, ports, { ports, world, limitMs });
-    const { matcher, processors } = actors(this.chain);
-    this.matcher = matcher;
+    const { matcher, owners, ...of } = actors(this.chain);
+    const processors = of.processors(world.processors);
+    Object.assign(this, { matcher, owners });
     this.market = this.chain.api.tx.acurastMarketplace;
     let next = 0;
     this.jobs = plans.map((plan) => ({
@@ -75,7 +74,7 @@ export class Wave {
     for (const job of this.jobs) {
       job.registration = this.#registration(job);
       if (job.consumer.origin === 'acurast') {
-        job.owner = actors(this.chain).owners(job.consumer.index);
+        job.owner = this.owners(job.consumer.index);
         calls.push([job.plan.via === 'deploy'
           ? this.market.deploy(job.registration, { Mutable: null }, null, null)
           : api.tx.acurast.register(job.registration), job.owner]);
@@ -184,7 +183,8 @@ export class Wave {
     this.clock.holdWhile((nowMs) => this.#open.size > 0 && nowMs >= answerBy);
     due.forEach((record) => this.#open.add(record));
     const outputs = due.filter(({ action }) => action === ACTION.output);
-    await inParallel(outputs, SUBMISSIONS_AT_ONCE, (record) => this.#submit(record, answerBy));
+    // Processors are devices of their own: all submit at once.
+    await Promise.all(outputs.map((record) => this.#submit(record, answerBy)));
     await Promise.all(this.jobs.map((job) => job.provided));
     const reports = due.filter((record) => record.report).map(({ job, slot, report }) => [this.market.report(job.id, report), slot.who]);
     await this.clock.mineAll(reports);
@@ -217,9 +217,9 @@ export class Wave {
       domain: { chainId: evm.chain_id, contract: evm.settlement }, ss58: slot.who.address, assignmentId: assignment.id, execution, payload,
     });
     const answer = await submit({
-      relayer: this.relayer, output, limitMs: this.limitMs,
+      relayers: this.relayers, output, limitMs: this.limitMs,
       // Near the end of its window a processor reports the settlement id rather than wait for the hash.
-      timeLeft: () => this.clock.nowMs < answerBy,
+      timeLeft: () => !job.plan.impatient && this.clock.nowMs < answerBy,
       accepted: () => { this.#provide(job); },
     });
     record.answer = answer;
@@ -272,11 +272,4 @@ export class Wave {
       }),
     };
   }
-}
-
-/** Runs `work` on every item, `width` at a time; the first failure fails it. */
-async function inParallel(items, width, work) {
-  const queue = [...items];
-  const worker = async () => { for (let item = queue.shift(); item; item = queue.shift()) await work(item); };
-  await Promise.all(Array.from({ length: width }, worker));
 }

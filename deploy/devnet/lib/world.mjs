@@ -11,11 +11,12 @@ const GWEI = 10n ** 9n;
 const DAY_S = 86_400n;
 /** Consumers of each origin that plain jobs share. */
 const SHARED_CONSUMERS = 3;
-/** Jobs driven at once. */
-export const WAVE = 12;
-/** The most slots of a plan, and so the processors that one job may need. */
-const SLOTS_MAX = 3;
-export const PROCESSORS = WAVE * SLOTS_MAX;
+/** Jobs driven at once, where a world says no other. */
+const WAVE = 12;
+/** Jobs of this world that are driven at once. */
+export const waveOf = ({ wave = WAVE }) => wave;
+/** The most processors that a wave of these plans needs. */
+const processorsFor = ({ plans, ...world }) => waveOf(world) * Math.max(...plans.map(({ slots }) => slots.length));
 
 const CAPS = { maxFeePerGas: 100n * GWEI, maxPriorityFee: 2n * GWEI, callGasLimit: 400_000n, maxPayload: 1_024, maxCharge: parseEther('0.2'), modes: 1 };
 /** A hostile target gets enough gas to do its worst, and its account must be able to pay for it. */
@@ -24,20 +25,20 @@ const DEPOSIT = parseEther('50');
 /** Too small for one delivery: the job waits for a top-up. */
 const SMALL_DEPOSIT = 1_000n;
 
-/** The accounts of the Acurast side, the same in every run. */
+/** The accounts of the Acurast side, the same in every run: matcher, owner by consumer, and the first `count` processors. */
 export const actors = (chain) => ({
   matcher: chain.account('//Matcher'),
   owners: (i) => chain.account(`//Consumer//${i}`),
-  processors: Array.from({ length: PROCESSORS }, (_, i) => chain.account(`//Processor//${i}`)),
+  processors: (count) => Array.from({ length: count }, (_, i) => chain.account(`//Processor//${i}`)),
 });
 
-/** Assigns a consumer to every plan: shared ones for plain jobs, an own one where account or target is special. */
+/** Assigns a consumer to every plan: its owner's, else shared ones for plain jobs, an own one where account or target is special. */
 function consumersOf(plans) {
   const consumers = [];
   const shared = new Map();
   for (const job of plans) {
     const own = job.hostile || job.escrow !== 'open';
-    const key = own ? `${job.index}` : `${job.origin} ${job.index % SHARED_CONSUMERS}`;
+    const key = own ? `${job.index}` : `${job.origin} ${job.owner ?? job.index % SHARED_CONSUMERS}`;
     if (!shared.has(key)) {
       shared.set(key, consumers.length);
       consumers.push({ index: consumers.length, origin: job.origin, hostile: job.hostile, escrow: job.escrow });
@@ -54,14 +55,16 @@ const escrowIdOf = (chainId, settlement, opener, target, owner) => keccak256(enc
 
 /**
  * Sets everything up and returns the world as plain data. `options`: plans, seed, deployer (account), relayer, lane, furtherLanes,
- * attesters, threshold, ringSize, closeDelay (s). `say(step, details)` tells of progress.
+ * attesters, threshold, ringSize, closeDelay (s), wave (jobs at once, 12). `say(step, details)` tells of progress.
  */
 export async function setUp({ chain, clock, client }, options, say) {
-  const { plans } = options;
+  const { plans, wave } = options;
   const consumers = consumersOf(plans);
   const sender = new EvmSender(client, options.deployer, clock);
-  await fundAcurast(chain, clock, consumers);
-  say('acurast accounts funded', { processors: PROCESSORS });
+  const processors = processorsFor({ plans, wave });
+  await fundAcurast(chain, clock, consumers, processors);
+  say('acurast accounts funded', { processors });
+  await fundDeployer(client, options.deployer.address, consumers);
 
   const settlementArtifact = artifact('AcurastSettlement');
   const deployed = await sender.send([EvmSender.deployment(settlementArtifact, [
@@ -91,7 +94,7 @@ export async function setUp({ chain, clock, client }, options, say) {
   // What was set up has to be final before the relayer reads it.
   for (let i = 0; i < 3; i++) await clock.mine();
   return {
-    seed: options.seed,
+    seed: options.seed, wave: waveOf({ wave }), processors,
     acurast: { genesis: chain.genesis, caip2: `polkadot:${chain.genesis.slice(2, 34)}`, height: await chain.height() },
     evm: {
       chain_id: client.chain.id, caip2: `eip155:${client.chain.id}`, genesis: (await client.getBlock({ blockNumber: 0n })).hash,
@@ -141,8 +144,15 @@ export async function provideEscrow({ client, sender }, world, consumer) {
   }
 }
 
-async function fundAcurast(chain, clock, consumers) {
-  const { matcher, owners, processors } = actors(chain);
+/** The deployer pays every deposit; more of them than it has ether for are given to it. */
+async function fundDeployer(client, address, consumers) {
+  const needed = DEPOSIT * BigInt(2 * consumers.length);
+  if (await client.getBalance({ address }) < needed) await client.request({ method: 'anvil_setBalance', params: [address, `0x${needed.toString(16)}`] });
+}
+
+async function fundAcurast(chain, clock, consumers, count) {
+  const { matcher, owners, ...of } = actors(chain);
+  const processors = of.processors(count);
   const everybody = [matcher, ...processors, ...consumers.filter(({ origin }) => origin === 'acurast').map(({ index }) => owners(index))];
   await chain.fund(everybody, 1_000_000n * UNIT);
   const attestation = fakeAttestation(await chain.now());

@@ -126,7 +126,7 @@ async function commandRun() {
     });
     const until = performance.now() + HASH_MS;
     execution.answer = await submit({
-      relayer: args.relayer, output, limitMs: ANSWER_MS, timeLeft: () => performance.now() < until, accepted: () => { provide(job); },
+      relayers: [args.relayer], output, limitMs: ANSWER_MS, timeLeft: () => performance.now() < until, accepted: () => { provide(job); },
     });
   };
 
