@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 const OBSERVER = fileURLToPath(new URL('../devnet/observer.mjs', import.meta.url));
 
 /** Runs a command to its end; `{ code, out, error }`. Its output goes to `into` when that is given. */
-async function run(command, argv, into) {
-  const child = spawn(command, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
+export async function run(command, argv, into = null, env = process.env) {
+  const child = spawn(command, argv, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const [out, error] = [[], []];
   child.stderr.on('data', (data) => error.push(data));
   const ended = new Promise((resolve, reject) => { child.once('error', reject); child.once('close', resolve); });
@@ -37,12 +37,34 @@ export async function observed({ dir, anvil, journal }) {
   return seen;
 }
 
-/** Whether a replay of the journal into an empty state gives the digests that the journal's state has; null, or why not. */
-export async function replayFault({ relayer, config }) {
+/** A replay of the journal into an empty state: `{ partitions, fault }`, one of the former per partition; the latter null when all digests are those of the journal's state, or why not. */
+export async function replay({ relayer, config }) {
   const { code, out, error } = await run(relayer, ['replay', '--json', '--config', config]);
-  const last = out.trim().split('\n').at(-1);
-  if (code === 0 && JSON.parse(last).digests_equal === true) return null;
-  return `replay ended with ${code}: ${error || last}`;
+  const lines = out.trim().split('\n');
+  const last = lines.pop();
+  if (code === 0 && JSON.parse(last).digests_equal === true) return { partitions: lines.map((line) => JSON.parse(line)), fault: null };
+  return { partitions: [], fault: `replay ended with ${code}: ${error || last}` };
+}
+
+/** Whether that replay gives the same digests; null, or why not. */
+export const replayFault = async (of) => (await replay(of)).fault;
+
+/**
+ * What is wrong with the replays of several replicas, by name: each must have the same partitions, at the same record, with one digest.
+ * `[name, { partitions, fault }]` of each.
+ */
+export function digestFaults(replays) {
+  const faults = replays.filter(([, { fault }]) => fault).map(([name, { fault }]) => `${name}: ${fault}`);
+  if (faults.length > 0) return faults;
+  const [[firstName, first], ...rest] = replays.map(([name, { partitions }]) => [name, new Map(partitions.map((of) => [of.partition, `${of.stored} at record ${of.records}`]))]);
+  if (first.size === 0) return [`${firstName} has no partition`];
+  for (const [name, found] of rest) {
+    for (const partition of new Set([...first.keys(), ...found.keys()])) {
+      const [one, other] = [first.get(partition) ?? 'nothing', found.get(partition) ?? 'nothing'];
+      if (one !== other) faults.push(`${partition}: ${firstName} has ${one}, ${name} ${other}`);
+    }
+  }
+  return faults;
 }
 
 /** The figures that every run under kills has: how the process fared, and what the observer counted of chain, outcomes and money. */

@@ -16,7 +16,7 @@ import { figuresOf, journalOf, observed, replayFault } from './counting.mjs';
 import { keepKilling } from './killing.mjs';
 import { Moments } from './moments.mjs';
 import { Proxy } from './proxy.mjs';
-import { Slots, judgeSlots, transactionsOf } from './slots.mjs';
+import { Slots, judgeLanes } from './slots.mjs';
 import { Victim } from './victim.mjs';
 import { Work } from './work.mjs';
 
@@ -169,7 +169,9 @@ async function count() {
   const slots = new Slots();
   const lines = createInterface({ input: createReadStream(journal), crlfDelay: Infinity });
   await readJournal(lines, { types: eventTypes(here('../../events/proto')), visit: (record) => slots.visit(record) });
-  await judgeLanes(slots);
+  const lanes = await judgeLanes(slots, world, (method, params) => rpc(args.anvil, method, params));
+  failures.push(...lanes.failures);
+  Object.assign(figures, lanes.figures);
   const of = (event) => slots.events[event] ?? 0;
   Object.assign(figures, weather, {
     attempts: of('attempt_prepared'), seen_orphaned: of('attempt_orphaned'), seen_evicted_or_replaced: of('attempt_ended'), returned: of('intent_returned'), given_up: of('intent_dead'),
@@ -177,19 +179,6 @@ async function count() {
   const fault = await replayFault({ relayer: args.relayer, config });
   figures.digests_equal = fault === null;
   if (fault) failures.push(fault);
-}
-
-/** Adds up what is wrong with the nonces of every lane that the world has, and the journal knows. */
-async function judgeLanes({ lanes }) {
-  const accounts = new Set([...[world.evm, ...world.evm.further_lanes ?? []].map(({ relayer }) => relayer.toLowerCase()), ...lanes.keys()]);
-  const sums = {};
-  for (const account of accounts) {
-    const chain = await transactionsOf(account, (method, params) => rpc(args.anvil, method, params));
-    const judged = judgeSlots(lanes.get(account) ?? { prepared: new Map(), ended: new Map() }, chain);
-    failures.push(...judged.failures.map((text) => `lane of ${account}: ${text}`));
-    for (const [name, value] of Object.entries(judged.figures)) sums[name] = (sums[name] ?? 0) + value;
-  }
-  Object.assign(figures, { lanes: accounts.size }, sums);
 }
 
 /** What must be so beyond what observer and slots say. */

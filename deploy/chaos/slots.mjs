@@ -1,5 +1,6 @@
 // Whether the nonces of a key are used up without a gap: what the journal says was signed for each of them, held against what was mined
 // and what still waits in the node's pool. Pure, but for what its caller reads.
+import { lanesOf } from '../demo/config.mjs';
 
 /** The fold of `lanes` records: per lane, what was prepared for each slot, and how it ended. */
 export class Slots {
@@ -72,4 +73,16 @@ export async function transactionsOf(account, rpc) {
   const pool = await rpc('txpool_content', []);
   const waiting = Object.values(pool).flatMap((part) => Object.entries(part)).filter(([address]) => own(address));
   return { mined, pooled: waiting.flatMap(([, byNonce]) => Object.values(byNonce).map(({ nonce, hash }) => ({ nonce: Number(nonce), tx: hash }))) };
+}
+
+/** Adds up what is wrong with the nonces of every lane that the world has, and the journal knows: `{ figures, failures }`. */
+export async function judgeLanes({ lanes }, world, rpc) {
+  const accounts = new Set([...lanesOf(world).map(({ relayer }) => relayer.toLowerCase()), ...lanes.keys()]);
+  const [figures, failures] = [{ lanes: accounts.size }, []];
+  for (const account of accounts) {
+    const judged = judgeSlots(lanes.get(account) ?? { prepared: new Map(), ended: new Map() }, await transactionsOf(account, rpc));
+    failures.push(...judged.failures.map((text) => `lane of ${account}: ${text}`));
+    for (const [name, value] of Object.entries(judged.figures)) figures[name] = (figures[name] ?? 0) + value;
+  }
+  return { figures, failures };
 }

@@ -1,4 +1,4 @@
-// A process under supervision that is killed on purpose: started, asked whether it serves, killed -9, started again, stopped in order.
+// A process under supervision that is killed on purpose: started, asked whether it serves, killed -9, paused, started again, stopped in order.
 //
 // An exit that nobody asked for is remembered as a failure, and the process started again, as a service manager would, a bounded
 // number of times.
@@ -20,7 +20,7 @@ export class Victim {
   #child = null;
   #exited = null;
   #killing = null;
-  #stopping = false;
+  #stopping = null;
   #answered = false;
 
   /** `health`: URL that answers 2xx once it serves; `log`: file that its output is appended to; `readyMs`: the most a start may take. */
@@ -42,7 +42,7 @@ export class Victim {
       child.once('exit', (code, signal) => resolve({ code, signal }));
     });
     this.#exited.then((exit) => {
-      const asked = this.#stopping || (this.#killing === child && exit.signal === 'SIGKILL');
+      const asked = this.#stopping === child || (this.#killing === child && exit.signal === 'SIGKILL');
       if (!asked) this.#ownExit(exit);
     });
   }
@@ -100,12 +100,19 @@ export class Victim {
     return true;
   }
 
-  /** SIGTERM, and wait for an orderly end; killed after `limitMs`. Returns why it was not orderly, or null. It is started no more. */
+  /** SIGSTOP: it stays as it is, and knows nothing of the time that passes. */
+  pause() { this.#child?.kill('SIGSTOP'); }
+
+  /** SIGCONT. */
+  resume() { this.#child?.kill('SIGCONT'); }
+
+  /** SIGTERM, and wait for an orderly end; killed after `limitMs`. Returns why it was not orderly, or null. It is started no more by itself. */
   async stop(limitMs = 30_000) {
     const [child, exited] = [this.#child, this.#exited];
-    this.#stopping = true;
+    this.#stopping = child;
     this.#child = null;
     if (!child) return 'it was not running';
+    child.kill('SIGCONT'); // a paused one would not hear of it
     const late = setTimeout(() => child.kill('SIGKILL'), limitMs);
     child.kill('SIGTERM');
     const { code, signal } = await exited;

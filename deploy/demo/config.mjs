@@ -29,9 +29,12 @@ const table = (name, values) => [`[${name}]`, ...Object.entries(values).map(([ke
 
 /**
  * The file's text. Pure: the same world and places always give the same bytes. `finalityDepth` (blocks), `fees` and `batch` (by the names of
- * the configuration) differ from a quiet devnet's where a run makes it less quiet.
+ * the configuration) differ from a quiet devnet's where a run makes it less quiet. `journal` (`brokers`, and what else the configuration has there)
+ * keeps the journal on Kafka, `checkpoints` (`directory`, `every_ms`) copies of the state outside `directory`.
  */
-export function relayerConfig({ world, acurast, anvil, api, directory, keys, finalityDepth = PACE.finality_depth, fees = {}, batch = {} }) {
+export function relayerConfig({
+  world, acurast, anvil, api, directory, keys, finalityDepth = PACE.finality_depth, fees = {}, batch = {}, journal = null, checkpoints = null,
+}) {
   const { evm } = world;
   const file = (name) => `{ file = ${text(join(directory, name))} }`;
   return [
@@ -51,9 +54,18 @@ export function relayerConfig({ world, acurast, anvil, api, directory, keys, fin
     ...world.routes.map(({ owner, chain, target, escrow_id: escrow }) => table('[routes]', {
       owner: text(`acurast:${owner}`), chain: text(chain), target: text(target), escrow_id: text(escrow),
     })),
+    ...journal ? kafkaTables(journal) : [],
+    ...checkpoints ? [table('checkpoints', { place: `{ directory = ${text(checkpoints.directory)} }`, every_ms: checkpoints.every_ms })] : [],
     table('api', { listen: text(api) }),
   ].join('\n');
 }
+
+/** The journal's tables: `group` is a table of its own, all but the brokers stands in the first one. */
+const kafkaTables = ({ brokers, group = {}, ...journal }) => [
+  table('journal', { kind: text('kafka'), ...journal }),
+  table('journal.kafka', { brokers: `[${brokers.map(text).join(', ')}]` }),
+  ...Object.keys(group).length > 0 ? [table('journal.kafka.group', group)] : [],
+];
 
 /** The lanes of a world: relayer (address) and lane (number). */
 export const lanesOf = ({ evm }) => [{ relayer: evm.relayer, lane: evm.lane }, ...evm.further_lanes ?? []];
@@ -79,11 +91,12 @@ function writeSecret(file, value) {
   chmodSync(file, 0o600); // an older file keeps its mode otherwise
 }
 
-/** Writes the configuration and its keys; returns the path of relayer.toml. */
-export function writeConfig({ world, out, ...options }) {
+/** Writes the configuration and its keys; returns the path of relayer.toml. `attester`: the only one of the world's that signs here, by index. */
+export function writeConfig({ world, out, attester, ...options }) {
   const directory = resolve(out);
   mkdirSync(directory, { recursive: true });
-  const { lanes, attesters } = keyFiles(world);
+  const { lanes, attesters: all } = keyFiles(world);
+  const attesters = Object.fromEntries(Object.entries(all).filter((_, i) => attester === undefined || i === attester));
   for (const [name, value] of Object.entries({ ...lanes, ...attesters })) writeSecret(join(directory, name), value);
   const keys = { lanes: Object.keys(lanes), attesters: Object.keys(attesters) };
   const file = join(directory, 'relayer.toml');

@@ -33,6 +33,7 @@ setup:
   --lane N             its number (1)
   --lanes N            lanes in all (1); further ones have the numbers after it and anvil's accounts from 6 on
   --attester A         signs roots; may be repeated (anvil's account 2)
+  --attesters N        so many of anvil's accounts from 2 on instead (at most 4)
   --threshold N        attesters that must sign (1)
   --ring-size N        root slots per lane (1024)
   --close-delay N      seconds from a close request to the refund (86400)
@@ -51,7 +52,7 @@ const flag = { type: 'boolean', default: false };
 const { values: args, positionals } = parseArgs({ allowPositionals: true, options: {
   acurast: text(`ws://127.0.0.1:${process.env.ACURAST_PORT ?? 9944}`), anvil: text(`http://127.0.0.1:${process.env.ANVIL_PORT ?? 8545}`),
   out: { type: 'string' }, json: flag, jobs: { type: 'string' }, seed: text('1'), hostile: flag,
-  'relayer-address': text(anvilAccount(1).address), lane: text('1'), lanes: text('1'), attester: { type: 'string', multiple: true }, threshold: text('1'),
+  'relayer-address': text(anvilAccount(1).address), lane: text('1'), lanes: text('1'), attester: { type: 'string', multiple: true }, attesters: text('1'), threshold: text('1'),
   'ring-size': text('1024'), 'close-delay': text('86400'), relayer: { type: 'string', multiple: true, default: ['http://127.0.0.1:8080'] }, 'tick-ms': text('200'),
   'answer-limit-s': text('180'), 'close-limit-s': text('300'), 'no-wait-closed': flag,
   fulfilments: { type: 'string' }, owners: { type: 'string' }, wave: { type: 'string' }, 'wave-s': text('0'), storm: { type: 'string' }, 'reorg-depth': text('5'), help: { type: 'boolean', short: 'h', default: false },
@@ -65,6 +66,7 @@ const whole = (name, least) => {
 /** anvil's first account for a further lane: those before it deploy, relay and attest. */
 const FIRST_FURTHER = 6;
 const ANVIL_ACCOUNTS = 10;
+const FIRST_ATTESTER = 2;
 
 const started = performance.now();
 const say = (step, details = {}) => {
@@ -94,6 +96,12 @@ function furtherLanes() {
   return Array.from({ length: count }, (_, i) => ({ relayer: anvilAccount(FIRST_FURTHER + i).address, lane: whole('lane', 0) + 1 + i }));
 }
 
+function attesters() {
+  const count = whole('attesters', 1);
+  if (FIRST_ATTESTER + count > FIRST_FURTHER) fail(`--attesters: anvil has accounts for ${FIRST_FURTHER - FIRST_ATTESTER} attesters`, 2);
+  return Array.from({ length: count }, (_, i) => anvilAccount(FIRST_ATTESTER + i).address);
+}
+
 function plans() {
   if (args.fulfilments) return deliveries(whole('fulfilments', 1));
   const [count, seed] = [whole('jobs', 1), whole('seed', 0)];
@@ -105,7 +113,7 @@ async function commandSetup() {
   const world = await setUp(ports, {
     plans: plans(), ...args.wave && { wave: whole('wave', 1) },
     seed: whole('seed', 0), deployer: anvilAccount(0), relayer: args['relayer-address'], lane: whole('lane', 0), furtherLanes: furtherLanes(),
-    attesters: args.attester ?? [anvilAccount(2).address], threshold: whole('threshold', 1), ringSize: whole('ring-size', 1), closeDelay: BigInt(whole('close-delay', 1)),
+    attesters: args.attester ?? attesters(), threshold: whole('threshold', 1), ringSize: whole('ring-size', 1), closeDelay: BigInt(whole('close-delay', 1)),
   }, say);
   write('world.json', world);
   say('world set up', { jobs: world.plans.length, file: join(args.out, 'world.json') });

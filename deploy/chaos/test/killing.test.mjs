@@ -105,3 +105,21 @@ test('a program that is not there is said to be', async () => {
   await assert.rejects(victim.untilServing(), /not started again/);
   assert.match(victim.ownExits[0], /can't run/);
 });
+
+test('one that is paused does not answer, goes on when it is resumed, and can be stopped and started again', async () => {
+  const { victim, lines } = await standIn('serve');
+  await victim.untilServing();
+  const answers = async () => { try { return (await fetch(victim.health, { signal: AbortSignal.timeout(200) })).ok; } catch { return false; } };
+  victim.pause();
+  assert.equal(await answers(), false);
+  victim.resume();
+  await victim.untilServing();
+  assert.equal(await answers(), true);
+  victim.pause();
+  assert.equal(await victim.stop(), null, 'a paused one hears of it too');
+  victim.start();
+  await victim.untilServing();
+  assert.equal(await victim.stop(), null);
+  assert.deepEqual(victim.ownExits, []);
+  assert.deepEqual(lines().map((line) => line.split(' ')[0]), ['started', 'stopped', 'started', 'stopped']);
+});

@@ -73,6 +73,34 @@ test('what a run asks for other than usual stands where the schema has it', () =
   assert.match(config, /^\[evm\.batch\]\nroot_age_ms_max = 800\nitem_age_ms_max = 200\nitems_max = 6$/m);
 });
 
+test('a journal on Kafka, its group and checkpoints stand where the schema has them', () => {
+  const journal = { brokers: ['127.0.0.1:1', '127.0.0.1:2'], partitions: 12, lease_ms: 3_000, group: { session_timeout_ms: 6_000 } };
+  const config = relayerConfig({ world, ...places, directory: '/demo', keys: { lanes: ['relayer.key'], attesters: [] }, journal, checkpoints: { directory: '/kept', every_ms: 9 } });
+  assert.ok(config.includes(`
+[journal]
+kind = "kafka"
+partitions = 12
+lease_ms = 3000
+
+[journal.kafka]
+brokers = ["127.0.0.1:1", "127.0.0.1:2"]
+
+[journal.kafka.group]
+session_timeout_ms = 6000
+
+[checkpoints]
+place = { directory = "/kept" }
+every_ms = 9
+
+[api]
+`), config);
+});
+
+test('a replica can have one attester of its own', () => {
+  const config = readFileSync(writeConfig({ world, out: directory, attester: 1, ...places }), 'utf8');
+  assert.ok(config.includes(`attesters = [{ file = "${join(directory, 'attester-2.key')}" }]`), config);
+});
+
 test("the keys are those of the world's relayer and attesters, each in a file that only its owner reads", () => {
   writeFileSync(join(directory, 'relayer.key'), 'of an earlier run', { mode: 0o644 });
   const file = writeConfig({ world, out: directory, ...places });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import protobuf from 'protobufjs';
 
 import { bytes, hex, recordHash } from '../protocol.mjs';
+import { headerOf } from './header.mjs';
 
 /** The value of an authoritative entry, events as bytes: the chain of records is checked without knowing what they mean. */
 export const ENVELOPE = protobuf.parse(`
@@ -25,7 +26,6 @@ const ZERO_HASH = `0x${'00'.repeat(32)}`;
 const AUTHORITATIVE = ['source', 'jobs', 'lanes'];
 const TO_PLAIN = { longs: String, enums: String, oneofs: true };
 
-const big = (value) => BigInt(value?.toString() ?? 0);
 /** `jobs` of `acurast.jobs.v1`, `source` of `acurast.source.eip155-1.v1`; the prefix may have dots of its own. */
 export function familyOf(topic) {
   const parts = topic.split('.').slice(0, -1);
@@ -49,7 +49,7 @@ export function eventTypes(directory) {
 /** One authoritative partition: what is accepted of it, and where that stands. */
 class Partition {
   constructor(topic, partition) {
-    Object.assign(this, { topic, partition, term: 0n, writer: null, next: 0n, head: ZERO_HASH, offset: -1n, entries: 0, claims: 0, accepted: 0, skipped: 0, halted: null });
+    Object.assign(this, { topic, partition, term: 0n, writer: null, next: 0n, head: ZERO_HASH, offset: -1n, entries: 0, claims: 0, accepted: 0, skipped: 0, undecodable: 0, halted: null });
   }
 
   /** Takes the entry at the next offset; returns the record with its hash when it is accepted. After a halt nothing is. */
@@ -58,40 +58,40 @@ class Partition {
     if (BigInt(offset) !== this.offset + 1n) return this.#halt(`offset ${offset} follows ${this.offset}`);
     this.offset += 1n;
     this.entries += 1;
-    let entry;
-    try {
-      entry = ENVELOPE.decode(bytes(value));
-    } catch (error) {
-      return this.#halt(`offset ${offset} doesn't decode: ${error.message}`);
-    }
-    if (entry.claim) return this.#claim(entry.claim);
-    if (entry.record) return this.#record(entry.record, value);
-    return this.#halt(`offset ${offset} is neither a claim nor a record`);
+    const { claim, record } = headerOf(value);
+    if (claim) return this.#claim(claim);
+    if (record) return this.#record(record, value);
+    this.undecodable += 1; // whoever wrote it, it is no entry
+    return this.#skip();
+  }
+
+  #skip() {
+    this.skipped += 1;
+    return null;
   }
 
   #claim({ term, writer }) {
     this.claims += 1;
-    if (big(term) <= this.term) {
-      this.skipped += 1; // of two claims of one term the first stands
-      return null;
-    }
-    this.term = big(term);
-    this.writer = hex(writer);
+    if (term <= this.term) return this.#skip(); // of two claims of one term the first stands
+    this.term = term;
+    this.writer = writer;
     return null;
   }
 
-  #record(record, value) {
-    const { term, sequence } = { term: big(record.term), sequence: big(record.sequence) };
-    if (term !== this.term || hex(record.writer) !== this.writer || sequence !== this.next) {
-      this.skipped += 1;
-      return null;
-    }
-    const previous = hex(record.previous);
+  #record({ term, writer, sequence, previous }, value) {
+    if (term !== this.term || writer !== this.writer || sequence !== this.next) return this.#skip();
     if (previous !== this.head) return this.#halt(`sequence ${sequence} follows ${previous}, the accepted one before it is ${this.head}`);
+    let record;
+    try {
+      record = ENVELOPE.decode(bytes(value)).record;
+    } catch {
+      this.undecodable += 1;
+      return this.#skip();
+    }
     this.head = recordHash({ topic: this.topic, partition: this.partition, term, writer: this.writer, sequence, previous, value });
     this.next += 1n;
     this.accepted += 1;
-    return { topic: this.topic, partition: this.partition, sequence, hash: this.head, record };
+    return { topic: this.topic, partition: this.partition, term, writer: this.writer, sequence, hash: this.head, at: Number(record.at), record };
   }
 
   #halt(reason) {
@@ -100,13 +100,13 @@ class Partition {
   }
 
   summary() {
-    const { entries, claims, accepted, skipped, term, next, head, halted } = this;
-    return { entries, claims, accepted, skipped, term: term.toString(), next_sequence: next.toString(), head, halted };
+    const { entries, claims, accepted, skipped, undecodable, term, next, head, halted } = this;
+    return { entries, claims, accepted, skipped, undecodable, term: term.toString(), next_sequence: next.toString(), head, halted };
   }
 }
 
 /**
- * Reads an (async) iterable of lines. `visit({ topic, family, partition, sequence, hash, events })` is called for each accepted
+ * Reads an (async) iterable of lines. `visit({ topic, family, partition, term, writer, sequence, hash, at, events })` is called for each accepted
  * record, its events decoded to plain JSON by `types`, when their family has a schema. Returns `{ figures, partitions, failures }`.
  */
 export async function readJournal(lines, { types = new Map(), visit = () => {} } = {}) {
@@ -142,7 +142,7 @@ export async function readJournal(lines, { types = new Map(), visit = () => {} }
   const total = (name) => all.reduce((n, partition) => n + partition[name], 0);
   return {
     figures: {
-      partitions: all.length, entries: total('entries'), claims: total('claims'), accepted: total('accepted'), skipped: total('skipped'),
+      partitions: all.length, entries: total('entries'), claims: total('claims'), accepted: total('accepted'), skipped: total('skipped'), undecodable: total('undecodable'),
       halted: all.filter(({ halted }) => halted).length, other_entries: Object.values(other).reduce((a, b) => a + b, 0),
     },
     events,

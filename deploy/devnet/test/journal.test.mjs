@@ -66,6 +66,20 @@ test('a zombie of an earlier term, a repeated record and a late claim are skippe
   assert.equal(partitions[`${TOPIC}/0`].head, last);
 });
 
+test('what is no entry is skipped by whoever reads, and the chain goes on over it', async () => {
+  const log = new Log().claim(1, A);
+  const head = chain(log, 1, A, 1);
+  const real = log.lines[1];
+  const poison = ['0x', '0x00', '0xff'.padEnd(200, 'f'), `0x${Buffer.from('not an entry at all').toString('hex')}`, JSON.parse(real).value.slice(0, -2),
+    `${JSON.parse(real).value}00`, '0x1a0201ff', '0x0a0408011200', '0x0a00', '0x12020801'];
+  for (const value of poison) log.lines.push(JSON.stringify({ ...JSON.parse(real), offset: log.lines.length, value }));
+  const last = chain(log, 1, A, 1, 1, head);
+  const { figures, partitions, failures } = await readJournal(log.lines);
+  assert.deepEqual(failures, []);
+  assert.deepEqual([figures.accepted, figures.skipped, figures.undecodable, figures.claims], [2, poison.length, poison.length, 1]);
+  assert.equal(partitions[`${TOPIC}/0`].head, last);
+});
+
 test('nothing is accepted before a claim', async () => {
   const log = new Log();
   chain(log, 0, `0x${'00'.repeat(16)}`, 1);
