@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/acurast-relaye
 export ACURAST_REPORTS ?= $(CURDIR)/target/reports
 RELAYER := $(CARGO_TARGET_DIR)/debug/acurast-relayer
 
-.PHONY: help setup build demo test test-kms test-rust test-contracts test-devnet lint chaos-crash chaos-evm sim soak
+.PHONY: help setup build demo test test-kms test-rust test-contracts test-devnet lint chaos-crash chaos-evm chaos-kafka sim soak
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -42,6 +42,9 @@ chaos-crash: build ## kill -9 the relayer at random moments while it settles (SE
 
 chaos-evm: build ## 2,000 deliveries under reorgs, spoilt requests and kill -9 (SEED=n, FULFILMENTS=n, FAULTS_PERMILLE=n)
 	deploy/chaos-evm.sh
+
+chaos-kafka: build ## 5,000 jobs on three replicas and three brokers, all of which are killed, paused and restarted (SEED=n, JOBS=n)
+	deploy/chaos-kafka.sh
 
 sim: setup ## Simulate, crashing at every journal and broadcast boundary (SCENARIOS=n, SEED=n; SEED= CRASH= TRACE=1 repeats one)
 	cargo build --workspace --bins --locked
