@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 
-import { writeConfig } from '../demo/config.mjs';
+import { lanesOf, writeConfig } from '../demo/config.mjs';
 import { report, table, write } from '../demo/report.mjs';
 import { rpc } from '../devnet/clock.mjs';
 import { eventTypes, readJournal } from '../devnet/lib/journal.mjs';
@@ -134,7 +134,7 @@ function replica(port, i) {
   const out = join(args.dir, name);
   const config = writeConfig({
     world, out, acurast: args.acurast, anvil: args.anvil, api: `127.0.0.1:${port}`, attester: world.evm.attesters.length >= REPLICAS ? i : undefined, fees: FEES,
-    journal: { brokers: args.brokers.split(','), partitions: PARTITIONS, lane_partitions: PARTITIONS, lease_ms: LEASE_MS, group: { session_timeout_ms: SESSION_MS } },
+    journal: { brokers: args.brokers.split(','), partitions: PARTITIONS, lane_partitions: lanesOf(world).length, lease_ms: LEASE_MS, group: { session_timeout_ms: SESSION_MS } },
     checkpoints: { directory: join(args.dir, 'checkpoints'), every_ms: CHECKPOINT_MS },
   });
   return new Replica({ name, command: args.relayer, config, api: `http://127.0.0.1:${port}`, dataDir: join(out, 'data'), dir: args.dir, readyMs: READY_MS });

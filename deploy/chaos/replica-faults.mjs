@@ -28,17 +28,20 @@ export function replicaFaults({ replicas, kills, pauses, counts, failures, given
 
   /** Kill -9, now. False when it had ended by itself. */
   const kill = async (replica, owned) => {
+    // What it owns in this moment: the group may have moved something since.
+    const own = (await replica.gauges())?.owned ?? owned.get(replica);
     const atMs = Date.now();
     replica.away = true;
     if (!(await replica.victim.kill())) return false;
-    kills.push({ name: replica.name, atMs, owned: [...owned.get(replica)] });
+    kills.push({ name: replica.name, atMs, owned: [...own] });
     return true;
   };
   const start = (replica) => { replica.victim.start(); replica.away = false; };
-  const restart = async (replica) => {
+  /** `early`: it may not even have begun to listen for signals. */
+  const restart = async (replica, { early = false } = {}) => {
     replica.away = true;
     const disorder = await replica.victim.stop();
-    if (disorder) failures.push(`an orderly stop of ${replica.name}: ${disorder}`);
+    if (disorder && !(early && disorder.startsWith('it stopped with SIGTERM'))) failures.push(`an orderly stop of ${replica.name}: ${disorder}`);
     start(replica);
     counts.orderly_restarts += 1;
   };
@@ -92,7 +95,7 @@ export function replicaFaults({ replicas, kills, pauses, counts, failures, given
     rebalance_storm: async ({ draw }) => {
       const replica = all[draw(all.length)];
       for (let turn = 0; turn < STORM_TURNS && !given(); turn++) {
-        await restart(replica);
+        await restart(replica, { early: turn > 0 });
         await pause(STORM_MS.least + draw(STORM_MS.most - STORM_MS.least));
       }
       await serving(replica);

@@ -12,7 +12,7 @@ const one = 'acurast.jobs.v1/1';
 
 test('a takeover lasts from the kill to the first record of a later term, whoever writes what before', () => {
   const fold = terms([1, 1, 100], [1, 1, 990], [2, 4, 995], [1, 2, 1_700], [1, 2, 1_800], [1, 3, 9_000]);
-  assert.deepEqual(takeovers([{ name: 'a', atMs: 1_000, owned: [one] }], fold), { takenMs: [700], orphans: [] });
+  assert.deepEqual(takeovers([{ name: 'a', atMs: 1_000, owned: [one] }], fold), { takenMs: [700], orphans: [], notIts: 0 });
   assert.equal(fold.changes, 2);
 });
 
@@ -23,9 +23,14 @@ test('every partition of every killed owner counts, the slowest last', () => {
 });
 
 test('a partition in which nobody acts any more is an orphan', () => {
-  const { takenMs, orphans } = takeovers([{ name: 'a', atMs: 200, owned: [one, 'acurast.lanes.v1/0'] }], terms([1, 1, 100], [1, 1, 250]));
+  const { takenMs, orphans } = takeovers([{ name: 'a', atMs: 200, owned: [one, 'acurast.lanes.v1/0'] }], terms([1, 1, 100], [1, 1, 190]));
   assert.deepEqual(takenMs, []);
   assert.match(orphans.join('\n'), /jobs\.v1\/1 after the kill of a at 1970.*\n.*lanes\.v1\/0/);
+});
+
+test('one whose term goes on after the kill had another owner already, and is no takeover', () => {
+  const fold = terms([1, 1, 100], [1, 1, 290], [1, 1, 700], [1, 2, 900]);
+  assert.deepEqual(takeovers([{ name: 'a', atMs: 300, owned: [one] }], fold), { takenMs: [], orphans: [], notIts: 1 });
 });
 
 test('percentiles are values that were measured', () => {
