@@ -31,6 +31,7 @@ Expects a devnet and three brokers that are up, and DIR/world.json (workload.mjs
   --apis LIST        ports of the replicas, one each (9615,9616,9617)
   --seed N           of the faults and their moments (1)
   --wave-s N         the least time that a wave of jobs takes (12)
+  --checkpoint-ms N  between the checkpoints that replicas take outside of their volumes (15000; 0: none, who loses its volume folds anew)
   --limit-s N        the most that all of it may take (2700)
   --ingest-ratio CMD run by a shell once the work is over, with $RELAYER and $CONFIG; the last line it prints is {"ingest_ratio": number}`;
 
@@ -51,7 +52,6 @@ const FIGURES = {
 };
 const LEASE_MS = 3_000;
 const SESSION_MS = 6_000;
-const CHECKPOINT_MS = 15_000;
 const REST_MS = { replicas: { least: 500, most: 4_000 }, brokers: { least: 3_000, most: 15_000 } };
 /** A start may have to wait for brokers. */
 const READY_MS = 240_000;
@@ -65,13 +65,13 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const text = { type: 'string' };
 const { values: args } = parseArgs({ options: {
   dir: text, relayer: text, acurast: text, anvil: text, brokers: text, 'kafka-home': text, 'kafka-port': text, apis: { ...text, default: '9615,9616,9617' },
-  seed: { ...text, default: '1' }, 'wave-s': { ...text, default: '12' }, 'limit-s': { ...text, default: '2700' }, 'ingest-ratio': text,
+  seed: { ...text, default: '1' }, 'wave-s': { ...text, default: '12' }, 'checkpoint-ms': { ...text, default: '15000' }, 'limit-s': { ...text, default: '2700' }, 'ingest-ratio': text,
   help: { type: 'boolean', short: 'h', default: false },
 } });
-const [seed, waveS, limitS, kafkaPort] = [args.seed, args['wave-s'], args['limit-s'], args['kafka-port']].map(Number);
+const [seed, waveS, limitS, kafkaPort, checkpointMs] = [args.seed, args['wave-s'], args['limit-s'], args['kafka-port'], args['checkpoint-ms']].map(Number);
 const ports = args.apis.split(',').map(Number);
 const complete = ['dir', 'relayer', 'acurast', 'anvil', 'brokers', 'kafka-home'].every((name) => args[name]) && ports.length === REPLICAS
-  && [seed, waveS, limitS, kafkaPort, ...ports].every((n) => Number.isSafeInteger(n) && n >= 0);
+  && [seed, waveS, limitS, kafkaPort, checkpointMs, ...ports].every((n) => Number.isSafeInteger(n) && n >= 0);
 if (args.help || !complete) {
   (args.help ? console.log : console.error)(USAGE);
   process.exit(args.help ? 0 : 2);
@@ -135,7 +135,7 @@ function replica(port, i) {
   const config = writeConfig({
     world, out, acurast: args.acurast, anvil: args.anvil, api: `127.0.0.1:${port}`, attester: world.evm.attesters.length >= REPLICAS ? i : undefined, fees: FEES,
     journal: { brokers: args.brokers.split(','), partitions: PARTITIONS, lane_partitions: lanesOf(world).length, lease_ms: LEASE_MS, group: { session_timeout_ms: SESSION_MS } },
-    checkpoints: { directory: join(args.dir, 'checkpoints'), every_ms: CHECKPOINT_MS },
+    checkpoints: checkpointMs > 0 ? { directory: join(args.dir, 'checkpoints', name), every_ms: checkpointMs } : null,
   });
   return new Replica({ name, command: args.relayer, config, api: `http://127.0.0.1:${port}`, dataDir: join(out, 'data'), dir: args.dir, readyMs: READY_MS });
 }
