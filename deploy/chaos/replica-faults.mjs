@@ -50,9 +50,12 @@ export function replicaFaults({ replicas, kills, pauses, counts, failures, given
     kill: async ({ draw }, owned) => {
       const replica = anOwner(draw, owned);
       if (!(await kill(replica, owned))) return;
-      // Mostly others take over meanwhile; sometimes it is back before they know.
-      if (draw(5) > 0) await replicas.untilTaken(replica, owned.get(replica), { limitMs: TAKEN_MS, given });
-      start(replica);
+      try {
+        // Mostly others take over meanwhile; sometimes it is back before they know.
+        if (draw(5) > 0) await replicas.untilTaken(replica, owned.get(replica), { limitMs: TAKEN_MS, given });
+      } finally {
+        start(replica);
+      }
       await serving(replica);
     },
 
