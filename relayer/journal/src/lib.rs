@@ -46,5 +46,5 @@ pub use log::{
 pub use progress::{ProgressPacer, answered_before, merge_progress, progress_event, progress_of};
 pub use reader::{AcceptedBatch, FollowError, PartitionReader};
 pub use sealed::{SealError, SealedBlock, SealedBlocks, SealedFact};
-pub use simulated::{Fault, FaultRates, SimulatedJournal};
+pub use simulated::{Fault, FaultRates, LogMoment, SimulatedJournal};
 pub use writer::{Lost, PartitionWriter, WriteError};
