@@ -52,10 +52,14 @@ pub struct DecimalError(String);
 
 /// The number that `text` writes in its only form: "007" and "+7" are refused, so that equal numbers have equal texts.
 pub(crate) fn parse_decimal(text: &str) -> Result<u128, DecimalError> {
-    match text.parse::<u128>() {
-        Ok(number) if number.to_string() == text => Ok(number),
-        Ok(_) | Err(_) => Err(DecimalError(text.chars().take(80).collect())),
-    }
+    let shortest = match text.as_bytes() {
+        [b'0'] => true,
+        [first, ..] => first.is_ascii_digit() && *first != b'0',
+        [] => false,
+    };
+    // `parse` takes a sign before the first digit, and no other character but digits.
+    let number = if shortest { text.parse::<u128>().ok() } else { None };
+    number.ok_or_else(|| DecimalError(text.chars().take(80).collect()))
 }
 
 impl std::str::FromStr for Amount {
@@ -71,10 +75,10 @@ impl crate::wire::Wire for Amount {
         "string".into()
     }
     fn write(&self, out: &mut Vec<u8>) {
-        crate::wire::write_delimited(self.to_string().as_bytes(), out);
+        crate::wire::write_text(self, out);
     }
     fn read(buf: &mut &[u8]) -> Result<Self, crate::wire::WireError> {
-        let text = String::read(buf)?;
+        let text = crate::wire::read_text(buf)?;
         text.parse().map_err(|error: DecimalError| crate::wire::WireError::Invalid { what: "Amount", reason: error.to_string() })
     }
 }

@@ -1,8 +1,11 @@
 //! Chain agnostic names: CAIP-2 chains (`eip155:1`), CAIP-10 accounts (`eip155:1:0xab…`), CAIP-19 assets (`eip155:1/slip44:60`).
+//!
+//! Every block, account and settlement carries one, so copies share the text.
 
 use crate::bytes::Genesis;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Why a text is no CAIP name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +24,7 @@ macro_rules! caip {
     ($( $(#[$meta:meta])* $name:ident, $standard:literal, $parse:ident; )*) => { $(
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -34,7 +37,7 @@ macro_rules! caip {
             type Err = CaipError;
             fn from_str(text: &str) -> Result<Self, CaipError> {
                 $parse(text)
-                    .map(|()| Self(text.to_owned()))
+                    .map(|()| Self(text.into()))
                     .map_err(|reason| CaipError { standard: $standard, text: text.chars().take(120).collect(), reason })
             }
         }
@@ -96,11 +99,11 @@ impl ChainId {
     }
     /// The EVM chain of number `id`.
     pub fn evm(id: u64) -> Self {
-        Self(format!("eip155:{id}"))
+        Self(format!("eip155:{id}").into())
     }
     /// The Substrate chain of this genesis: `polkadot:` and the first 32 hex digits of its hash.
     pub fn substrate(genesis: &Genesis) -> Self {
-        Self(format!("polkadot:{}", hex::encode(genesis.0.split_at(16).0)))
+        Self(format!("polkadot:{}", hex::encode(genesis.0.split_at(16).0)).into())
     }
     /// The account `address` of this chain.
     ///

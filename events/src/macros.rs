@@ -13,14 +13,18 @@ macro_rules! wire_as_string {
                 "string".into()
             }
             fn write(&self, out: &mut Vec<u8>) {
-                $crate::wire::write_delimited(self.to_string().as_bytes(), out);
+                $crate::wire::write_text(self, out);
             }
             fn read(buf: &mut &[u8]) -> Result<Self, $crate::wire::WireError> {
                 let invalid = |reason: String| $crate::wire::WireError::Invalid { what: stringify!($name), reason };
-                let text = <String as $crate::wire::Wire>::read(buf)?;
+                let text = $crate::wire::read_text(buf)?;
                 let value: Self = text.parse().map_err(|error| invalid(format!("{error}")))?;
                 // One value has one form on the wire, so that equal values have equal bytes.
-                if value.to_string() == text { Ok(value) } else { Err(invalid(format!("not in its shortest form: {text:?}"))) }
+                if $crate::wire::is_written_as(&value, text) {
+                    Ok(value)
+                } else {
+                    Err(invalid(format!("not in its shortest form: {text:?}")))
+                }
             }
         }
         impl serde::Serialize for $name {
@@ -48,11 +52,9 @@ macro_rules! message {
         $crate::sample_message!($name { $($field),* });
 
         impl $crate::wire::Message for $name {
-            fn encode(&self) -> Vec<u8> {
-                #[allow(unused_mut)]
-                let mut out = Vec::new();
-                $( $crate::wire::Occurs::put(&self.$field, $tag, &mut out); )*
-                out
+            #[allow(unused_variables)]
+            fn encode_to(&self, out: &mut Vec<u8>) {
+                $( $crate::wire::Occurs::put(&self.$field, $tag, out); )*
             }
             fn decode(bytes: &[u8]) -> Result<Self, $crate::wire::WireError> {
                 #[allow(unused_mut)]
@@ -72,7 +74,7 @@ macro_rules! message {
             const WIRE_TYPE: $crate::wire::WireType = $crate::wire::WireType::LengthDelimited;
             fn type_name() -> String { stringify!($name).into() }
             fn write(&self, out: &mut Vec<u8>) {
-                $crate::wire::write_delimited(&$crate::wire::Message::encode(self), out);
+                $crate::wire::write_measured(out, |out| $crate::wire::Message::encode_to(self, out));
             }
             fn read(buf: &mut &[u8]) -> Result<Self, $crate::wire::WireError> {
                 <Self as $crate::wire::Message>::decode($crate::wire::read_delimited(buf)?)
@@ -155,10 +157,8 @@ macro_rules! events {
         $( impl From<$variant> for $name { fn from(event: $variant) -> Self { Self::$variant(event) } } )*
 
         impl $crate::wire::Message for $name {
-            fn encode(&self) -> Vec<u8> {
-                let mut out = Vec::new();
-                match self { $( Self::$variant(event) => $crate::wire::Occurs::put(event, $tag, &mut out), )* }
-                out
+            fn encode_to(&self, out: &mut Vec<u8>) {
+                match self { $( Self::$variant(event) => $crate::wire::Occurs::put(event, $tag, out), )* }
             }
             fn decode(bytes: &[u8]) -> Result<Self, $crate::wire::WireError> {
                 let mut buf = bytes;
@@ -180,7 +180,7 @@ macro_rules! events {
             const WIRE_TYPE: $crate::wire::WireType = $crate::wire::WireType::LengthDelimited;
             fn type_name() -> String { stringify!($name).into() }
             fn write(&self, out: &mut Vec<u8>) {
-                $crate::wire::write_delimited(&$crate::wire::Message::encode(self), out);
+                $crate::wire::write_measured(out, |out| $crate::wire::Message::encode_to(self, out));
             }
             fn read(buf: &mut &[u8]) -> Result<Self, $crate::wire::WireError> {
                 <Self as $crate::wire::Message>::decode($crate::wire::read_delimited(buf)?)

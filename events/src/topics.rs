@@ -2,6 +2,7 @@
 
 use crate::caip::ChainId;
 use std::fmt;
+use std::sync::Arc;
 
 /// How a topic may be written and read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +68,7 @@ impl Topic {
     /// The full name, such as `acurast.jobs.v1`; the colon of a chain is written `-`.
     pub fn name(&self, prefix: &str) -> TopicName {
         let middle = match self {
-            Self::Source(chain) => return TopicName(format!("{prefix}source.{}.v1", chain.as_str().replace(':', "-"))),
+            Self::Source(chain) => return TopicName(format!("{prefix}source.{}.v1", chain.as_str().replace(':', "-")).into()),
             Self::Jobs => "jobs",
             Self::Lanes => "lanes",
             Self::Outputs => "outputs",
@@ -77,21 +78,21 @@ impl Topic {
             Self::DeadLetters => "dead-letters",
             Self::Checkpoints => "checkpoints",
         };
-        TopicName(format!("{prefix}{middle}.v1"))
+        TopicName(format!("{prefix}{middle}.v1").into())
     }
 }
 
 /// The default prefix of all topics.
 pub const DEFAULT_PREFIX: &str = "acurast.";
 
-/// A topic's full name, with its prefix.
+/// A topic's full name, with its prefix. Copies share the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicName(String);
+pub struct TopicName(Arc<str>);
 
 impl TopicName {
     /// A name as it stands in a record or a broker.
     pub fn new(full: impl Into<String>) -> Self {
-        Self(full.into())
+        Self(full.into().into())
     }
     /// The name as text.
     pub fn as_str(&self) -> &str {

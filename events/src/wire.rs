@@ -10,6 +10,8 @@ pub use prost::encoding::WireType;
 use prost::encoding::{decode_key, decode_varint, encode_key, encode_varint};
 
 use crate::schema::Schema;
+use std::fmt::{self, Display};
+use std::io::Write;
 
 /// Why bytes are not a value of the expected type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -191,10 +193,19 @@ impl<T: Wire> Occurs for Vec<T> {
     }
 }
 
+/// Room for most messages of this crate, bytes: a buffer that grows step by step costs more than the encoding.
+const MESSAGE_BYTES: usize = 192;
+
 /// A complete Protobuf message.
 pub trait Message: Sized {
+    /// Appends the message's bytes.
+    fn encode_to(&self, out: &mut Vec<u8>);
     /// The message's bytes.
-    fn encode(&self) -> Vec<u8>;
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(MESSAGE_BYTES);
+        self.encode_to(&mut out);
+        out
+    }
     /// The message of `bytes`.
     ///
     /// # Errors
@@ -206,6 +217,51 @@ pub trait Message: Sized {
 pub fn write_delimited(bytes: &[u8], out: &mut Vec<u8>) {
     encode_varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
+}
+
+/// Writes what `write` appends with its length before it, without a buffer for each message in a message.
+pub fn write_measured(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    // Most lengths take one byte.
+    out.push(0);
+    let from = out.len();
+    write(out);
+    let length = out.len().saturating_sub(from);
+    let mut prefix = [0u8; 10];
+    let mut room = &mut prefix[..];
+    encode_varint(length as u64, &mut room);
+    let prefix_bytes = 10usize.saturating_sub(room.len());
+    match (out.get_mut(at), prefix) {
+        (Some(first), [only, ..]) if prefix_bytes == 1 => *first = only,
+        _ => drop(out.splice(at..from, prefix.into_iter().take(prefix_bytes))),
+    }
+}
+
+/// Writes a text with its length before it.
+pub fn write_text(text: &impl Display, out: &mut Vec<u8>) {
+    // Writing into memory doesn't fail.
+    write_measured(out, |out| drop(write!(out, "{text}")));
+}
+
+/// Whether `value` is written as `text`.
+pub fn is_written_as(value: &impl Display, text: &str) -> bool {
+    struct Rest<'a>(&'a str);
+    impl fmt::Write for Rest<'_> {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+    let mut rest = Rest(text);
+    fmt::Write::write_fmt(&mut rest, format_args!("{value}")).is_ok() && rest.0.is_empty()
+}
+
+/// Reads a text where it stands.
+///
+/// # Errors
+/// When the bytes are malformed or not UTF-8.
+pub fn read_text<'a>(buf: &mut &'a [u8]) -> Result<&'a str, WireError> {
+    std::str::from_utf8(read_delimited(buf)?).map_err(|error| WireError::Invalid { what: "string", reason: error.to_string() })
 }
 
 /// Reads a length and that many bytes.
@@ -292,7 +348,7 @@ impl Wire for String {
         write_delimited(self.as_bytes(), out);
     }
     fn read(buf: &mut &[u8]) -> Result<Self, WireError> {
-        Self::from_utf8(read_delimited(buf)?.to_vec()).map_err(|error| WireError::Invalid { what: "string", reason: error.to_string() })
+        read_text(buf).map(str::to_owned)
     }
     fn is_default(&self) -> bool {
         self.is_empty()

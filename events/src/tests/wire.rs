@@ -298,3 +298,33 @@ fn labels_follow_how_often_a_field_occurs() {
     assert_eq!(<Vec<u32> as Occurs>::LABEL, "repeated ");
     assert_eq!(<u32 as Wire>::WIRE_TYPE, WireType::Varint);
 }
+
+#[test]
+fn a_length_is_written_before_what_it_measures_however_long_that_is() {
+    for length in [0, 1, 127, 128, 129, 16_383, 16_384, 70_000] {
+        let body = vec![7; length];
+        let (mut measured, mut delimited) = (vec![1, 2], vec![1, 2]);
+        crate::wire::write_measured(&mut measured, |out| out.extend_from_slice(&body));
+        crate::wire::write_delimited(&body, &mut delimited);
+        assert_eq!(measured, delimited, "{length}");
+    }
+}
+
+#[test]
+fn a_value_is_written_as_exactly_one_text() {
+    use crate::wire::is_written_as;
+    assert!(is_written_as(&format_args!("{}:{}", "eip155", 1), "eip155:1"));
+    for other in ["eip155:", "eip155:11", "eip155:2", "", "1"] {
+        assert!(!is_written_as(&format_args!("{}:{}", "eip155", 1), other), "{other}");
+    }
+}
+
+#[test]
+fn an_amount_has_one_text() {
+    for (text, amount) in [("0", 0), ("7", 7), ("340282366920938463463374607431768211455", u128::MAX)] {
+        assert_eq!(text.parse(), Ok(Amount(amount)));
+    }
+    for text in ["", "00", "07", "+7", "-7", " 7", "7 ", "7_0", "0x7", "340282366920938463463374607431768211456"] {
+        assert!(text.parse::<Amount>().is_err(), "{text:?}");
+    }
+}

@@ -85,22 +85,24 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// When it contradicts what is known, or the ledger refuses it; the scope is then to be thrown away.
     pub(crate) fn apply(&mut self, event: &JobsEvent) -> Result<(), EvolveError> {
-        let subject = self.subject.to_string();
-        let contradiction = |reason| EvolveError::Contradiction { subject: subject.clone(), event: event.name(), reason };
+        // Written out only where something is wrong: this runs for every event, twice.
+        let subject = self.subject.clone();
+        let contradiction = |reason| EvolveError::Contradiction { subject: subject.to_string(), event: event.name(), reason };
+        let refused = |source| EvolveError::Ledger { subject: subject.to_string(), source };
         self.folded = self.folded.saturating_add(1);
         match event {
             JobsEvent::Progress(_) | JobsEvent::StateDigest(_) => Ok(()),
             JobsEvent::AccountOpened(event) => self.account_opened(event),
             JobsEvent::AccountClosing(event) => self.account_closing(event),
             JobsEvent::AccountRefunded(event) => self.account_refunded(event),
-            JobsEvent::Posted(event) => self.posted(event).map_err(|source| EvolveError::Ledger { subject: subject.clone(), source })?,
+            JobsEvent::Posted(event) => self.posted(event).map_err(refused)?,
             JobsEvent::LedgerDiffers(event) => self.expect_account(&event.escrow_id).map(|_| ()),
             JobsEvent::SettlementReversed(event) => self.expect_account(&event.escrow_id).map(|_| ()),
             JobsEvent::JobOpened(event) => self.job_opened(event),
             JobsEvent::JobClosed(_) => {
                 let key = self.job_closed().map_err(contradiction)?;
                 if let Some(account) = self.paying_account() {
-                    account.ledger.close_job(key).map_err(|source| EvolveError::Ledger { subject: subject.clone(), source })?;
+                    account.ledger.close_job(key).map_err(refused)?;
                 }
                 Ok(())
             }

@@ -37,7 +37,7 @@ struct Indexed {
 }
 
 /// One partition of `jobs.v1`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Partition {
     index: u32,
     partitions: NonZeroU32,

@@ -73,7 +73,7 @@ pub struct RowError {
 }
 
 /// What changed since the rows were last taken.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Dirty {
     jobs: BTreeSet<JobKey>,
     executions: BTreeSet<(JobKey, ExecutionKey)>,

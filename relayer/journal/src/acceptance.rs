@@ -22,7 +22,7 @@ mod header;
 
 use crate::frontier::{Frontier, Owner};
 use crate::log::LogRecord;
-use acurast_events::bytes::RecordHash;
+use acurast_events::bytes::{RecordHash, WriterId};
 use acurast_events::record::{Entry, Record, record_hash};
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Sequence, Term};
@@ -303,6 +303,14 @@ impl Acceptance {
                 Ok(Verdict::Skipped(SkipReason::Undecodable))
             }
         }
+    }
+}
+
+/// Who wrote `raw`, if it is a record of this form.
+pub(crate) fn writer_of(raw: &LogRecord) -> Option<WriterId> {
+    match Header::read(&raw.value) {
+        Ok(Header::Record { owner, .. }) => Some(owner.writer),
+        Ok(Header::Claim(_) | Header::Unknown) | Err(_) => None,
     }
 }
 

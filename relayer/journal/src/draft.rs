@@ -4,7 +4,7 @@ use crate::frontier::{Frontier, Owner};
 use crate::log::{Attribute, NewRecord};
 use acurast_events::attributes::{claim_attributes, record_attributes};
 use acurast_events::bytes::{Bytes, RecordHash};
-use acurast_events::record::{Claim, Entry, InputRef, Record};
+use acurast_events::record::{Claim, Entry, InputRef, Record, record_hash};
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::Timestamp;
 use acurast_events::wire::Message;
@@ -33,27 +33,33 @@ pub(crate) struct Placed {
     pub(crate) hash: RecordHash,
 }
 
-/// Chains `draft` after `frontier`, which then stands after it (but for its offset, which the log gives).
-pub(crate) fn place(draft: Draft, at: &TopicPartition, owner: Owner, frontier: &mut Frontier) -> Placed {
+/// Chains `draft` after `frontier`, which then stands after it (but for its offset, which the log gives). `described`: with
+/// its attributes.
+pub(crate) fn place(draft: Draft, at: &TopicPartition, owner: Owner, frontier: &mut Frontier, described: bool) -> Placed {
+    let Draft { key, at: stamp, input, subject, traceparent, events } = draft;
     let record = Record {
         term: owner.term,
         writer: owner.writer,
         sequence: frontier.next_sequence,
         previous: frontier.hash,
-        at: draft.at,
-        input: draft.input,
-        subject: draft.subject,
-        traceparent: draft.traceparent,
-        events: draft.events,
+        at: stamp,
+        input,
+        subject,
+        traceparent,
+        events,
     };
-    let (sequence, stamp) = (record.sequence, record.at);
-    let value = Entry::Record(record.clone()).encode();
-    let hash = record.hash(at, &value);
-    let attributes = texts(record_attributes(at, &record, &hash));
+    let entry = Entry::Record(record);
+    let value = entry.encode();
+    let sequence = frontier.next_sequence;
+    let hash = record_hash(at, owner.term, &owner.writer, sequence, &frontier.hash, &value);
+    let attributes = match &entry {
+        Entry::Record(record) if described => texts(record_attributes(at, record, &hash)),
+        Entry::Record(_) | Entry::Claim(_) => Vec::new(),
+    };
     frontier.next_sequence = sequence.next();
     frontier.hash = hash;
     frontier.at = stamp;
-    Placed { entry: NewRecord { key: draft.key, value, attributes }, hash }
+    Placed { entry: NewRecord { key, value, attributes }, hash }
 }
 
 /// The log entry that claims a partition for `owner`.

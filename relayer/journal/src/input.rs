@@ -25,6 +25,7 @@ pub enum InputError {
 }
 
 /// A reader of one input partition.
+#[derive(Clone)]
 pub struct InputReader {
     journal: Arc<dyn EventJournal>,
     at: TopicPartition,

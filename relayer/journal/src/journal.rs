@@ -42,6 +42,12 @@ pub trait EventJournal: Send + Sync {
     /// [`AppendError::Refused`]: nothing was or will be written. [`AppendError::Uncertain`]: any part of it may be.
     async fn append(&self, at: &TopicPartition, records: Vec<NewRecord>) -> Result<Vec<Offset>, AppendError>;
 
+    /// Whether attributes are kept. They repeat the value for subscribers and decide nothing: a log that nobody subscribes to
+    /// is spared them, and they are not made for it.
+    fn keeps_attributes(&self) -> bool {
+        true
+    }
+
     /// Records from offset `from` on, within `limits`; none when `from` is at or past the end.
     ///
     /// # Errors

@@ -50,6 +50,6 @@ pub use log::{
 pub use progress::{ProgressPacer, answered_before, merge_progress, progress_event, progress_of};
 pub use reader::{AcceptedBatch, FollowError, PartitionReader};
 pub use sealed::{SealError, SealedBlock, SealedBlocks, SealedFact};
-pub use simulated::{Fault, FaultRates, SimulatedJournal};
+pub use simulated::{Fault, FaultRates, LogMoment, SimulatedJournal};
 pub use state_digest::{DigestPacer, state_digest_event, state_digest_of};
 pub use writer::{Lost, PartitionWriter, WriteError};

@@ -32,6 +32,7 @@ pub struct AcceptedBatch {
 }
 
 /// A reader of one authoritative partition.
+#[derive(Clone)]
 pub struct PartitionReader {
     journal: Arc<dyn EventJournal>,
     acceptance: Acceptance,

@@ -68,7 +68,7 @@ pub enum SealError {
 }
 
 /// Collects accepted records of one source partition into sealed blocks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SealedBlocks {
     at: TopicPartition,
     term: Term,

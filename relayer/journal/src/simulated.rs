@@ -7,7 +7,7 @@ mod fault;
 mod state;
 
 use crate::journal::{AppendError, EventJournal, ReadError, Refusal, TopicError, check_append, check_topic};
-use crate::log::{NewRecord, ReadBatch, ReadLimits};
+use crate::log::{LogRecord, NewRecord, ReadBatch, ReadLimits};
 use acurast_events::topics::{TopicName, TopicPartition};
 use acurast_events::units::Offset;
 use async_trait::async_trait;
@@ -15,17 +15,28 @@ pub use fault::{Fault, FaultRates};
 use state::State;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// All that a simulated journal is at one moment: its logs, what is on its way to them, and what its seed has yet to bring.
+#[derive(Clone)]
+pub struct LogMoment(State);
 
 /// The simulated back end.
 pub struct SimulatedJournal {
     state: Mutex<State>,
+    described: bool,
 }
 
 impl SimulatedJournal {
     /// A journal whose faults follow from `seed` and happen at `rates`.
     pub fn new(seed: u64, rates: FaultRates) -> Self {
-        Self { state: Mutex::new(State::new(seed, rates)) }
+        Self { state: Mutex::new(State::new(seed, rates)), described: true }
+    }
+
+    /// The same, but attributes are neither asked for nor stored.
+    #[must_use]
+    pub fn without_attributes(self) -> Self {
+        Self { described: false, ..self }
     }
 
     /// A journal without faults.
@@ -58,6 +69,56 @@ impl SimulatedJournal {
         self.state().truncate(at, end);
     }
 
+    /// [`EventJournal::append`], which has nothing to wait for here.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_now(&self, at: &TopicPartition, mut records: Vec<NewRecord>) -> Result<Vec<Offset>, AppendError> {
+        check_append(at, &records)?;
+        if !self.described {
+            records.iter_mut().for_each(|record| record.attributes.clear());
+        }
+        let mut state = self.state();
+        if !state.logs.contains_key(at) {
+            return Err(AppendError::Refused { at: at.clone(), reason: Refusal::NoSuchPartition });
+        }
+        state.append(at, records)
+    }
+
+    /// [`EventJournal::read`], which has nothing to wait for here.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_now(&self, at: &TopicPartition, from: Offset, limits: ReadLimits) -> Result<ReadBatch, ReadError> {
+        self.state().read(at, from, limits)
+    }
+
+    /// [`EventJournal::end`], which has nothing to wait for here.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn end_now(&self, at: &TopicPartition) -> Result<Offset, ReadError> {
+        self.state().log(at).map(|log| log.end())
+    }
+
+    /// The raw records of `at` from offset `from` on, whatever reads meet: nothing is drawn for it, and nothing copied.
+    ///
+    /// # Errors
+    /// When the partition doesn't exist.
+    pub fn raw(&self, at: &TopicPartition, from: Offset) -> Result<Vec<Arc<LogRecord>>, ReadError> {
+        self.state().log(at).map(|log| log.since(from).to_vec())
+    }
+
+    /// The journal as it stands.
+    pub fn moment(&self) -> LogMoment {
+        LogMoment(self.state().clone())
+    }
+
+    /// Makes the journal as it was at `moment`: the same calls bring the same again.
+    pub fn put_back(&self, moment: &LogMoment) {
+        self.state().put_back(&moment.0);
+    }
+
     // No code panics while it holds the lock; a poisoned state is as good as any.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,20 +137,19 @@ impl EventJournal for SimulatedJournal {
     }
 
     async fn append(&self, at: &TopicPartition, records: Vec<NewRecord>) -> Result<Vec<Offset>, AppendError> {
-        check_append(at, &records)?;
-        let mut state = self.state();
-        if !state.logs.contains_key(at) {
-            return Err(AppendError::Refused { at: at.clone(), reason: Refusal::NoSuchPartition });
-        }
-        state.append(at, records)
+        self.append_now(at, records)
+    }
+
+    fn keeps_attributes(&self) -> bool {
+        self.described
     }
 
     async fn read(&self, at: &TopicPartition, from: Offset, limits: ReadLimits) -> Result<ReadBatch, ReadError> {
-        self.state().read(at, from, limits)
+        self.read_now(at, from, limits)
     }
 
     async fn end(&self, at: &TopicPartition) -> Result<Offset, ReadError> {
-        self.state().log(at).map(|log| log.end())
+        self.end_now(at)
     }
 
     async fn wait_beyond(&self, at: &TopicPartition, offset: Offset) -> Result<Offset, ReadError> {

@@ -20,6 +20,7 @@ use crate::journal::{AppendError, Refusal};
 use crate::lease::Lease;
 use crate::log::{MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_RECORD_BYTES, NewRecord};
 use crate::reader::{FollowError, PartitionReader};
+use crate::simulated::SimulatedJournal;
 use acurast_events::bytes::RecordHash;
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Timestamp};
@@ -187,6 +188,20 @@ impl PartitionWriter {
         &self.reader
     }
 
+    /// The same owner once more, for a simulated log that is put back to this moment. A log that isn't would have two owners
+    /// of one claim: it takes the records of one, and the other is lost at its next append.
+    #[must_use]
+    pub fn twin(&self, _log: &SimulatedJournal) -> Self {
+        Self {
+            reader: self.reader.clone(),
+            owner: self.owner,
+            clock: self.clock.clone(),
+            ahead: AtomicU64::new(self.ahead.load(Ordering::Relaxed)),
+            lease: self.lease,
+            lost: self.lost.clone(),
+        }
+    }
+
     fn check(&self) -> Result<(), WriteError> {
         match &self.lost {
             None => Ok(()),
@@ -210,12 +225,13 @@ impl PartitionWriter {
     fn place(&self, drafts: Vec<Draft>) -> Result<Vec<Placed>, WriteError> {
         let at = self.partition();
         let mut frontier = self.frontier();
+        let described = self.reader.journal().keeps_attributes();
         let mut placed = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.into_iter().enumerate() {
             if draft.at < frontier.at {
                 return Err(WriteError::Stamp { at: at.clone(), stamp: draft.at, last: frontier.at });
             }
-            let next = place(draft, at, self.owner, &mut frontier);
+            let next = place(draft, at, self.owner, &mut frontier, described);
             let bytes = next.entry.size_bytes();
             if bytes > MAX_RECORD_BYTES {
                 let reason = Refusal::RecordTooLong { index, bytes };

@@ -167,6 +167,55 @@ async fn the_same_seed_gives_the_same_log() {
 }
 
 #[tokio::test]
+async fn a_log_that_is_put_back_brings_the_same_again() {
+    for seed in 0..8 {
+        let mut run = Run::new(seed, FaultRates::all(40)).await;
+        for _ in 0..ROUNDS {
+            run.round().await;
+        }
+        let moment = run.journal.moment();
+        let mut again = Run {
+            journal: run.journal.clone(),
+            at: run.at.clone(),
+            rng: run.rng.clone(),
+            writers: run.writers.iter().map(|(candidate, writer)| (*candidate, writer.twin(&run.journal))).collect(),
+            claims: run.claims,
+            told: run.told.clone(),
+        };
+        let (first, faults) = on(&mut run).await;
+        run.journal.put_back(&moment);
+        let (second, faults_again) = on(&mut again).await;
+        assert_eq!(first, second, "SEED={seed}");
+        assert_eq!(faults, faults_again, "SEED={seed}");
+        assert_eq!(run.told, again.told, "SEED={seed}");
+    }
+}
+
+async fn on(run: &mut Run) -> (Vec<LogRecord>, BTreeMap<Fault, u64>) {
+    for _ in 0..ROUNDS {
+        run.round().await;
+    }
+    let faults = run.journal.faults();
+    (run.raw().await, faults)
+}
+
+#[tokio::test]
+async fn who_waits_for_a_log_is_woken_after_it_was_put_back() {
+    let mut run = Run::new(0, FaultRates::default()).await;
+    run.claim(0).await;
+    let moment = run.journal.moment();
+    let end = run.journal.end(&run.at).await.unwrap();
+    let (journal, at) = (run.journal.clone(), run.at.clone());
+    let waiting = tokio::spawn(async move { journal.wait_beyond(&at, end).await });
+    tokio::task::yield_now().await;
+    run.journal.put_back(&moment);
+    let writer = run.writers.get_mut(&0).unwrap();
+    let drafts = vec![draft(writer, 1)];
+    writer.append(drafts).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), Ok(end.next()));
+}
+
+#[tokio::test]
 async fn an_injected_fault_happens_at_the_next_append_only() {
     let run = Run::new(0, FaultRates::default()).await;
     let append = |value: u8| {

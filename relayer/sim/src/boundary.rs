@@ -34,6 +34,15 @@ pub struct Boundaries {
     next: AtomicU8,
 }
 
+/// How the counts stood at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    passed: u64,
+    crash_at: u64,
+    crashed: bool,
+    next: u8,
+}
+
 /// No kind: above all of them.
 const NONE: u8 = u8::MAX;
 
@@ -60,6 +69,29 @@ impl Boundaries {
             self.crashed.store(true, Ordering::Relaxed);
         }
         crash || self.is_crashed()
+    }
+
+    /// From here on the n-th, counted from the beginning, is the last moment of the process that passes it.
+    pub fn crash_at(&self, nth: u64) {
+        self.crash_at.store(nth, Ordering::Relaxed);
+    }
+
+    /// How all counts stand.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            passed: self.passed(),
+            crash_at: self.crash_at.load(Ordering::Relaxed),
+            crashed: self.is_crashed(),
+            next: self.next.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Makes all counts as they were.
+    pub fn put_back(&self, counts: Counts) {
+        self.passed.store(counts.passed, Ordering::Relaxed);
+        self.crash_at.store(counts.crash_at, Ordering::Relaxed);
+        self.crashed.store(counts.crashed, Ordering::Relaxed);
+        self.next.store(counts.next, Ordering::Relaxed);
     }
 
     /// How many were passed.

@@ -1,13 +1,18 @@
 //! Many scenarios: seeds one after the other, each first without a crash to count its boundaries, then with one at each.
 //!
+//! Scenarios of one seed share what comes before their crash ([`crate::branches`]); one of each seed, and each that breaks a
+//! promise, is run again from its beginning, and has to end alike.
+//!
 //! Workers take disjoint seeds and share nothing; each simulation is single-threaded. So the order in which scenarios run
 //! never matters, and each can be repeated alone by (seed, crash).
 
+use crate::branches::{Trunk, guarded};
 use crate::mutant::Mutant;
 use crate::probe;
+use crate::random::Random;
 use crate::scenario::{Outcome, Scenario, run};
 use crate::violation::Violation;
-use std::ops::RangeInclusive;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -49,6 +54,8 @@ pub struct Tally {
     pub seeds: u64,
     /// Runs in all, those that count boundaries included.
     pub runs: u64,
+    /// Scenarios that were run again from their beginning, for comparison.
+    pub compared: u64,
     /// Events of the jobs and lanes partitions, over all scenarios.
     pub events: u64,
     /// Outputs delivered.
@@ -95,6 +102,7 @@ impl Tally {
         self.violations += other.violations;
         self.seeds += other.seeds;
         self.runs += other.runs;
+        self.compared += other.compared;
         self.events += other.events;
         self.delivered += other.delivered;
         self.sent += other.sent;
@@ -142,19 +150,32 @@ impl Campaign {
 
 /// All crash points of a seed, each once.
 fn one_seed(seed: u64, tally: &mut Tally) {
-    let calm = Scenario { seed, crash: None };
-    let outcome = run(calm, None, false);
+    let trunk = Trunk::run(seed, None);
     tally.seeds += 1;
-    tally.add(calm, &outcome);
-    if !outcome.violations.is_empty() {
+    tally.add(Scenario { seed, crash: None }, &trunk.outcome);
+    if !trunk.outcome.violations.is_empty() {
         return;
     }
-    for crash in 0..outcome.boundaries {
-        let scenario = Scenario { seed, crash: Some(crash) };
-        tally.add(scenario, &run(scenario, None, false));
-        if tally.failures.len() >= FAILURES_MAX {
-            return;
+    let compared = Random::new(seed, "compared").below(trunk.outcome.boundaries);
+    let crashed = trunk.crashes(&mut |scenario, mut outcome| {
+        if scenario.crash == Some(compared) || !outcome.violations.is_empty() {
+            tally.compared += 1;
+            compare(scenario, &mut outcome);
         }
+        tally.add(scenario, &outcome);
+        if tally.failures.len() < FAILURES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    if let Err(stop) = crashed {
+        let outcome = Outcome { violations: vec![Violation::Defect(stop.to_string())], ..Outcome::default() };
+        tally.add(Scenario { seed, crash: None }, &outcome);
+    }
+}
+
+/// What a fork gave is what the scenario gives from its beginning, as its command runs it.
+fn compare(scenario: Scenario, outcome: &mut Outcome) {
+    let whole = guarded(|| Ok(run(scenario, None, false)));
+    if whole != *outcome {
+        outcome.violations.push(Violation::Unrepeated(format!("{whole:?}")));
     }
 }
 
@@ -164,7 +185,7 @@ pub fn catch(mutant: Mutant, seeds: RangeInclusive<u64>) -> Option<(String, Viol
         return Some((format!("\"{name}\""), violation));
     }
     seeds.into_iter().find_map(|seed| {
-        let outcome = run(Scenario { seed, crash: None }, Some(mutant), false);
+        let outcome = guarded(|| Ok(run(Scenario { seed, crash: None }, Some(mutant), false)));
         outcome.violations.into_iter().next().map(|violation| (format!("seed {seed}"), violation))
     })
 }

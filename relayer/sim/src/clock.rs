@@ -24,6 +24,11 @@ impl WorldClock {
         self.now.load(Ordering::Relaxed)
     }
 
+    /// Makes it `now` again, in a world that is put back.
+    pub fn put_back(&self, now: u64) {
+        self.now.store(now, Ordering::Relaxed);
+    }
+
     /// Moves on to `to`; never back.
     pub fn move_to(&self, to: u64) {
         self.now.fetch_max(to, Ordering::Relaxed);
@@ -41,6 +46,11 @@ impl MachineClock {
     /// A clock that is right.
     pub fn new(world: Arc<WorldClock>) -> Self {
         Self { world, skew_ms: AtomicI64::new(0) }
+    }
+
+    /// How wrong the wall clock is, ms.
+    pub fn skew(&self) -> i64 {
+        self.skew_ms.load(Ordering::Relaxed)
     }
 
     /// From now on the wall clock is wrong by so much.

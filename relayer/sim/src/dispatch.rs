@@ -26,11 +26,13 @@ use std::collections::BTreeSet;
 const ACTIONS_MAX: usize = 32;
 
 /// An action that was started.
+#[derive(Clone)]
 struct Running {
     key: ActionKey,
     stage: Stage,
 }
 
+#[derive(Clone)]
 enum Stage {
     /// Nothing was asked yet.
     Asked(Action),
@@ -39,6 +41,7 @@ enum Stage {
 }
 
 /// One lane's loop.
+#[derive(Clone)]
 pub struct Dispatch {
     /// The lane.
     pub lane: Lane,

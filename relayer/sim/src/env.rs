@@ -9,11 +9,11 @@ use crate::mutant::Mutant;
 use crate::random::Random;
 use crate::violation::Violation;
 use acurast_events::bytes::{Bytes, TxHash};
-use acurast_events::lanes::{AttemptPrepared, LanesEvent};
+use acurast_events::lanes::LanesEvent;
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::Slot;
 use acurast_relayer_journal::{EventJournal, Frontier, PartitionReader, SimulatedJournal};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What nodes, signer and attesters do wrong now. Chances in thousandths of calls.
@@ -38,40 +38,41 @@ pub struct Trouble {
 }
 
 /// Reads the lane's partition apart from the shell: what the journal has, by a reader of its own.
+#[derive(Clone)]
 pub struct Auditor {
     journal: Arc<SimulatedJournal>,
     reader: Option<PartitionReader>,
     at: TopicPartition,
-    prepared: BTreeMap<Bytes, AttemptPrepared>,
+    prepared: BTreeSet<Bytes>,
 }
 
 impl Auditor {
     /// A reader of the lane's partition from its start.
     pub fn new(journal: Arc<SimulatedJournal>, at: TopicPartition) -> Self {
-        Self { journal, reader: None, at, prepared: BTreeMap::new() }
+        Self { journal, reader: None, at, prepared: BTreeSet::new() }
     }
 
     /// Whether the journal has these bytes as a prepared attempt, in a record that counts.
     pub fn has(&mut self, bytes: &Bytes) -> bool {
-        if !self.prepared.contains_key(bytes) {
+        if !self.prepared.contains(bytes) {
             self.read_on();
         }
-        self.prepared.contains_key(bytes)
+        self.prepared.contains(bytes)
     }
 
     fn read_on(&mut self) {
         let journal: Arc<dyn EventJournal> = self.journal.clone();
         if self.reader.is_none() {
-            self.reader = finish(PartitionReader::open(journal.clone(), self.at.clone(), Frontier::START)).ok().and_then(Result::ok);
+            self.reader = finish(PartitionReader::open(journal, self.at.clone(), Frontier::START)).ok().and_then(Result::ok);
         }
         let Some(reader) = &mut self.reader else { return };
         // A read may stall: the log's end tells.
-        while finish(journal.end(&self.at)).ok().and_then(Result::ok).is_some_and(|end| reader.next_offset() < end) {
+        while self.journal.end_now(&self.at).is_ok_and(|end| reader.next_offset() < end) {
             let Ok(Ok(batch)) = finish(reader.next_batch()) else { return };
             for record in batch.records {
                 for event in record.record.decode_events::<LanesEvent>().unwrap_or_default() {
                     if let LanesEvent::AttemptPrepared(attempt) = event {
-                        self.prepared.insert(attempt.bytes.clone(), attempt);
+                        self.prepared.insert(attempt.bytes);
                     }
                 }
             }
@@ -100,6 +101,7 @@ impl Met {
 }
 
 /// The world around the processes.
+#[derive(Clone)]
 pub struct Env {
     /// The time.
     pub clock: Arc<WorldClock>,

@@ -32,6 +32,22 @@ pub struct Ingest {
     random: Random,
 }
 
+/// The same writer once more, for a world that is put back.
+impl Clone for Ingest {
+    fn clone(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            genesis: self.genesis,
+            at: self.at.clone(),
+            journal: self.journal.clone(),
+            clock: self.clock.clone(),
+            writer: self.writer.as_ref().map(|writer| writer.twin(&self.journal)),
+            sealed: self.sealed,
+            random: self.random.clone(),
+        }
+    }
+}
+
 impl Ingest {
     /// The writer of the topic `at` of `chain`.
     pub fn new(

@@ -51,24 +51,26 @@ impl EventJournal for ProcessJournal {
         self.log.topics().await
     }
 
-    async fn append(&self, at: &TopicPartition, mut records: Vec<NewRecord>) -> Result<Vec<Offset>, AppendError> {
-        // Attributes repeat the value for subscribers and decide nothing; to copy them at every read would be half the work.
-        records.iter_mut().for_each(|record| record.attributes.clear());
+    async fn append(&self, at: &TopicPartition, records: Vec<NewRecord>) -> Result<Vec<Offset>, AppendError> {
         // A crashed process learns nothing: what it is told here it never acts upon.
         let gone = || Err(AppendError::Uncertain { at: at.clone(), reason: "the process crashed".into() });
         if self.boundaries.pass(Boundary::Append) {
             return gone();
         }
-        let appended = self.log.append(at, records).await;
+        let appended = self.log.append_now(at, records);
         if self.boundaries.pass(Boundary::Acknowledge) { gone() } else { appended }
     }
 
+    fn keeps_attributes(&self) -> bool {
+        self.log.keeps_attributes()
+    }
+
     async fn read(&self, at: &TopicPartition, from: Offset, limits: ReadLimits) -> Result<ReadBatch, ReadError> {
-        self.log.read(at, from, limits).await
+        self.log.read_now(at, from, limits)
     }
 
     async fn end(&self, at: &TopicPartition) -> Result<Offset, ReadError> {
-        self.log.end(at).await
+        self.log.end_now(at)
     }
 
     async fn wait_beyond(&self, at: &TopicPartition, offset: Offset) -> Result<Offset, ReadError> {

@@ -8,6 +8,7 @@
 //! * [`dispatch`], [`settle`], [`owned`] are the relayer's shells in its order of writes, with crash [`boundary`]s.
 //! * [`chain`] is the destination; [`assignments`] and [`script`] are Acurast; [`weather`] is what goes wrong.
 //! * [`check`] is the judge. It reads the chain and the journal, not the shells.
+//! * [`branches`] takes all scenarios of a seed from the one run that they share up to their crash.
 //! * [`campaign`] enumerates crashes over many seeds; [`mutant`]s prove that the judge would notice.
 //!
 //! Everything follows from (seed, crash): no clock, no thread, no hash-map order. Arithmetic is plain on purpose: overflow
@@ -15,6 +16,7 @@
 
 pub mod assignments;
 pub mod boundary;
+pub mod branches;
 pub mod campaign;
 pub mod chain;
 pub mod check;

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant, SystemTime};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What `make sim` claims: a run of fewer scenarios writes a report of another name.
+const CLAIMED: u64 = 100_000;
 /// Seeds within which every mutant has to be noticed: always the same, so that the report can name what notices it.
 const MUTANT_SEEDS: RangeInclusive<u64> = 1..=300;
 /// Most characters of a violation that is told for a mutant.
@@ -28,8 +30,8 @@ const TELL_EVERY: u64 = 10_000;
 #[derive(Debug, Parser)]
 #[command(name = "acurast-relayer-sim", version)]
 struct Arguments {
-    /// At least so many scenarios, each a seed and one crash point.
-    #[arg(long, default_value_t = 100_000)]
+    /// At least so many scenarios, each a seed and one crash point; with fewer than 100,000 the report is `sim-short.json`.
+    #[arg(long, default_value_t = CLAIMED)]
     scenarios: u64,
     /// The first seed; with `--crash` or `--trace`, the only one.
     #[arg(long)]
@@ -59,10 +61,11 @@ fn main() -> ExitCode {
     match campaign(&arguments) {
         Ok(report) => {
             println!("{}", report.table());
+            println!("{}", closing(&report));
             if report.holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            eprintln!("the report can't be written to {}: {error}", arguments.reports.display());
+            eprintln!("the report can't be written to {}: {error}; nothing is claimed", arguments.reports.display());
             ExitCode::FAILURE
         }
     }
@@ -78,6 +81,22 @@ fn one(arguments: &Arguments) -> ExitCode {
     if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// The line that a run ends with.
+fn closing(report: &Report) -> String {
+    let figure = |name: &str| report.figures.get(name).map_or_else(|| "no".to_owned(), Value::to_string);
+    format!(
+        "{} {}: {} scenarios, {} violations, {} of {} mutants caught, {} failures, {:.1} s",
+        report.target,
+        if report.holds { "HOLDS" } else { "DOES NOT HOLD" },
+        figure("scenarios"),
+        figure("violations"),
+        figure("mutants_caught"),
+        figure("mutants"),
+        report.failures.len(),
+        report.seconds,
+    )
+}
+
 /// The command that repeats a failing scenario.
 fn command(failure: &Failure) -> String {
     let crash = failure.scenario.crash.map_or(String::new(), |crash| format!(" CRASH={crash}"));
@@ -87,6 +106,13 @@ fn command(failure: &Failure) -> String {
 
 fn campaign(arguments: &Arguments) -> std::io::Result<Report> {
     let (started, begun) = (SystemTime::now(), Instant::now());
+    let target = match arguments {
+        Arguments { hours, .. } if *hours > 0.0 => "soak",
+        Arguments { scenarios, .. } if *scenarios < CLAIMED => "sim-short",
+        Arguments { .. } => "sim",
+    };
+    // Whatever becomes of this run, an earlier one's report doesn't speak for it.
+    Report::remove(target, &arguments.reports)?;
     let seed = arguments.seed.unwrap_or(1);
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     println!("seeds from {seed} on, at least {} scenarios, {workers} workers", arguments.scenarios);
@@ -103,7 +129,11 @@ fn campaign(arguments: &Arguments) -> std::io::Result<Report> {
             println!("{:>8} scenarios, {:.0} s", done, begun.elapsed().as_secs_f64());
         }
     });
+    let simulated = begun.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
     let mut failures: Vec<String> = tally.failures.iter().map(command).collect();
+    if tally.scenarios < arguments.scenarios {
+        failures.push(format!("only {} of {} scenarios were run", tally.scenarios, arguments.scenarios));
+    }
     let mut caught = 0;
     for mutant in Mutant::ALL {
         match catch(mutant, MUTANT_SEEDS) {
@@ -115,7 +145,7 @@ fn campaign(arguments: &Arguments) -> std::io::Result<Report> {
             None => failures.push(format!("{mutant:?} was not noticed by any probe or seed in {MUTANT_SEEDS:?}")),
         }
     }
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = (begun.elapsed().as_secs_f64() * 10.0).round() / 10.0;
     let mean = |sum: u64| sum.checked_div(tally.scenarios).unwrap_or(0);
     let figures: BTreeMap<String, Value> = [
         ("scenarios", json!(tally.scenarios)),
@@ -130,13 +160,14 @@ fn campaign(arguments: &Arguments) -> std::io::Result<Report> {
         ("runs_without_a_crash", json!(tally.void + tally.seeds)),
         ("mutants", json!(Mutant::ALL.len())),
         ("mutants_caught", json!(caught)),
-        ("scenarios_per_second", json!((tally.scenarios as f64 / seconds).round())),
-        ("seconds", json!((seconds * 10.0).round() / 10.0)),
+        ("compared_with_whole_runs", json!(tally.compared)),
+        ("scenarios_per_second", json!((tally.scenarios as f64 / simulated).round())),
+        ("seconds", json!(seconds)),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
-    let report = Report::new("sim", started, (seconds * 10.0).round() / 10.0, figures, failures);
+    let report = Report::new(target, started, seconds, figures, failures);
     report.write(&arguments.reports)?;
     Ok(report)
 }

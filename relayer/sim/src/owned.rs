@@ -18,7 +18,7 @@ use acurast_events::units::{Offset, Timestamp};
 use acurast_relayer_core::{Partition, Subject};
 use acurast_relayer_journal::{
     AcceptedRecord, ClaimError, ClaimOptions, Claiming, DigestPacer, Draft, EventJournal, FollowError, Frontier, PartitionWriter,
-    ProgressPacer, WriteError, merge_progress, progress_event, state_digest_event,
+    ProgressPacer, SimulatedJournal, WriteError, merge_progress, progress_event, state_digest_event,
 };
 use acurast_relayer_lane::Lane;
 use acurast_relayer_store::{Row, digest_runs};
@@ -135,6 +135,8 @@ pub struct Means {
     pub lease: Duration,
     /// What is wrong with this shell, on purpose.
     pub mutant: Option<Mutant>,
+    /// The log itself, which a world may put back.
+    pub log: Arc<SimulatedJournal>,
 }
 
 /// One partition of a process.
@@ -149,6 +151,23 @@ pub struct Owned {
     digest: DigestPacer,
     stamped: Timestamp,
     derives: bool,
+}
+
+/// The same owner once more, for a world that is put back.
+impl Clone for Owned {
+    fn clone(&self) -> Self {
+        Self {
+            at: self.at.clone(),
+            means: self.means.clone(),
+            store: self.store.clone(),
+            writer: self.writer.twin(&self.means.log),
+            progress: self.progress.clone(),
+            pacer: self.pacer,
+            digest: self.digest,
+            stamped: self.stamped,
+            derives: self.derives,
+        }
+    }
 }
 
 impl Owned {
@@ -219,7 +238,7 @@ impl Owned {
     /// # Errors
     /// When the log can't be read.
     pub fn is_behind(&self) -> Result<bool, Stop> {
-        let end = finish(self.means.journal.end(&self.at))?.map_err(FollowError::from)?;
+        let end = self.means.log.end_now(&self.at).map_err(FollowError::from)?;
         Ok(end > self.writer.reader().next_offset())
     }
 

@@ -48,6 +48,7 @@ pub struct Settings {
 }
 
 /// What survives a process: its database and its clock.
+#[derive(Clone)]
 pub struct Machine {
     /// The fold of the jobs partition.
     pub jobs: MemoryStore,
@@ -102,6 +103,7 @@ pub struct Start<'a> {
 }
 
 /// The cores of a process.
+#[derive(Clone)]
 pub struct Memory {
     /// The lane.
     pub lane: Lane,
@@ -110,6 +112,7 @@ pub struct Memory {
 }
 
 /// A process of the relayer.
+#[derive(Clone)]
 pub struct Process {
     /// Settle.
     pub settle: Settle,
@@ -130,6 +133,7 @@ impl Process {
             clock: machine.clock.clone(),
             lease: LEASE,
             mutant: start.mutant,
+            log: start.log.clone(),
         };
         let dispatch = Self::dispatch(&mut start, &means, machine)?;
         let settle = Self::settle(&mut start, means, machine)?;

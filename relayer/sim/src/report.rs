@@ -45,6 +45,17 @@ impl Report {
         }
     }
 
+    /// Removes an earlier report of `target`, if there is one.
+    ///
+    /// # Errors
+    /// When it is there and can't be removed.
+    pub fn remove(target: &str, directory: &Path) -> io::Result<()> {
+        match std::fs::remove_file(directory.join(format!("{target}.json"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Writes `<directory>/<target>.json`, whole or not at all, and returns its path.
     ///
     /// # Errors

@@ -43,6 +43,7 @@ fn position_after(reference: &InputRef) -> InputPosition {
 }
 
 /// Follows a source topic, block by block.
+#[derive(Clone)]
 pub struct SourceFollower {
     /// The chain.
     pub chain: ChainId,
@@ -94,6 +95,7 @@ impl SourceFollower {
 }
 
 /// Follows the lane's partition.
+#[derive(Clone)]
 pub struct LaneFollower {
     /// The lane.
     pub lane: AccountId,
@@ -136,6 +138,7 @@ impl LaneFollower {
 }
 
 /// The settle loop.
+#[derive(Clone)]
 pub struct Settle {
     /// The state: speculative while a batch is decided, applied otherwise.
     pub partition: Partition,
@@ -290,6 +293,7 @@ fn input_error(error: InputError) -> Stop {
 }
 
 /// Publishes what derives from a jobs partition, at least once.
+#[derive(Clone)]
 pub struct Publisher {
     /// The journal, as the process sees it.
     pub journal: Arc<dyn EventJournal>,

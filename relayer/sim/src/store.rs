@@ -9,6 +9,7 @@ use acurast_events::topics::TopicPartition;
 use acurast_relayer_journal::{AcceptedRecord, Frontier, answered_before, merge_progress, progress_of, state_digest_of};
 use acurast_relayer_store::{BucketDigests, Digest, Row};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// At least so many sequences between two landmarks: few, so that many starts begin at one.
 const LANDMARK_EVERY: u64 = 8;
@@ -47,7 +48,8 @@ pub fn digest(rows: &Rows) -> Digest {
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
     at: TopicPartition,
-    rows: Rows,
+    /// Shared with copies until one of them changes: machines keep several, forks many.
+    rows: Arc<Rows>,
     frontier: Frontier,
     progress: Progress,
     answered: BTreeMap<InputKey, (InputRef, BTreeSet<Bytes>)>,
@@ -58,7 +60,7 @@ impl MemoryStore {
     /// A store that has nothing of `at` yet.
     pub fn new(at: TopicPartition) -> Self {
         let progress = Progress { inputs: Vec::new(), published: Vec::new() };
-        Self { at, rows: Rows::new(), frontier: Frontier::START, progress, answered: BTreeMap::new(), landmarks: BTreeMap::new() }
+        Self { at, rows: Arc::default(), frontier: Frontier::START, progress, answered: BTreeMap::new(), landmarks: BTreeMap::new() }
     }
 
     /// The partition.
@@ -148,7 +150,9 @@ impl MemoryStore {
                 self.answered.retain(|_, (input, _)| !answered_before(progress, input));
             }
         }
-        change(&mut self.rows, rows);
+        if !rows.is_empty() {
+            change(Arc::make_mut(&mut self.rows), rows);
+        }
         self.frontier = last.frontier();
         Ok(())
     }

@@ -135,6 +135,9 @@ pub enum Violation {
     /// A process that lost its term wrote a record that counts, or never stood down.
     #[error("term: {0}")]
     Term(String),
+    /// The same scenario came to another end from its beginning: what its command repeats isn't what was found.
+    #[error("run from its beginning it ends otherwise: {0}")]
+    Unrepeated(String),
     /// A log can't be read again.
     #[error("journal: {0}")]
     Journal(String),

@@ -6,12 +6,15 @@
 //!
 //! Everything follows from the seed and the crash point: there is no thread, no wall clock, and no order that isn't chosen here.
 
+mod moment;
 mod processes;
+
+pub use moment::Moment;
 
 use crate::assignments::{self, Assignments, GENESIS, acurast};
 use crate::boundary::Boundaries;
 use crate::chain::{Chain, GWEI, Node, chain_id, contract::NOOP_GAS};
-use crate::check;
+use crate::check::audit::Audit;
 use crate::clock::{MachineClock, WorldClock};
 use crate::env::{Auditor, Env, Met, Trouble};
 use crate::ingest::Ingest;
@@ -57,6 +60,7 @@ const RESTART: u64 = 1_000;
 const STAND_DOWN: u64 = 30_000;
 
 /// A process that was stopped like by SIGSTOP.
+#[derive(Clone)]
 struct Frozen {
     process: Process,
     machine: usize,
@@ -64,13 +68,15 @@ struct Frozen {
 }
 
 /// A process that woke up again beside its successor.
+#[derive(Clone)]
 struct Woken {
     process: Process,
     machine: usize,
     since: u64,
 }
 
-/// A world.
+/// A world. Its copies share clocks, crash points and log: only a [`Moment`] brings one to life again.
+#[derive(Clone)]
 pub struct World {
     /// All but the processes.
     pub env: Env,
@@ -92,6 +98,8 @@ pub struct World {
     pub foul: bool,
     /// Items that somebody else delivered while a transaction of ours may have carried them.
     pub foreign_deliveries: u64,
+    /// What the judge read of the journal so far.
+    pub(crate) audit: Audit,
     machines: Vec<Machine>,
     machine: usize,
     frozen: Option<Frozen>,
@@ -189,7 +197,7 @@ impl World {
         let lane = assignments::lane_id().ok_or_else(|| defect("the lane has no id"))?;
         let asset = assignments::asset().ok_or_else(|| defect("the asset has no id"))?;
         let clock = Arc::new(WorldClock::new(BEGIN));
-        let log = Arc::new(SimulatedJournal::new(seed, FaultRates::default()));
+        let log = Arc::new(SimulatedJournal::new(seed, FaultRates::default()).without_attributes());
         for topic in [
             Topic::Source(acurast()),
             Topic::Source(chain_id()),
@@ -233,6 +241,7 @@ impl World {
             acurast: ingest(acurast(), GENESIS, "acurast"),
             destination: ingest(chain_id(), destination_genesis, "destination"),
             machines: vec![machine(), machine()],
+            audit: Audit::new(settings.identity.clone()),
             env,
             script,
             settings,
@@ -289,16 +298,14 @@ impl World {
         self.work();
     }
 
-    /// Runs until nothing is left to do, in strides where only time is waited for. False: something still is.
-    pub fn settle_down(&mut self, ticks_max: usize) -> bool {
-        for _ in 0..ticks_max {
-            if self.is_idle() && self.script.next_at().is_none() {
-                return true;
-            }
-            // A quarantined lane may hold what nobody mines any more, until its time is over.
-            let stride = if self.foul { FOUL_STRIDE } else { self.stride() };
-            self.advance(stride);
+    /// True: nothing is left to do. Else time moves on, by a stride where only time is waited for.
+    pub fn settle(&mut self) -> bool {
+        if self.is_idle() && self.script.next_at().is_none() {
+            return true;
         }
+        // A quarantined lane may hold what nobody mines any more, until its time is over.
+        let stride = if self.foul { FOUL_STRIDE } else { self.stride() };
+        self.advance(stride);
         false
     }
 
@@ -448,12 +455,22 @@ impl World {
 
     /// All events of the lane, read from the journal.
     pub fn lane_events(&self) -> Vec<LanesEvent> {
-        check::journal(self).map(|journal| journal.lane_events().cloned().collect()).unwrap_or_default()
+        self.audited().map(|audit| audit.lane_events().cloned().collect()).unwrap_or_default()
     }
 
     /// All events of the jobs partition, read from the journal.
     pub fn job_events(&self) -> Vec<JobsEvent> {
-        check::journal(self).map(|journal| journal.job_events().cloned().collect()).unwrap_or_default()
+        self.audited().map(|audit| audit.job_events().cloned().collect()).unwrap_or_default()
+    }
+
+    fn audited(&self) -> Result<Audit, Stop> {
+        let mut audit = self.audit.clone();
+        audit.read_on(&self.log).map(|()| audit)
+    }
+
+    /// Reads the journal for the judge as far as it goes now. What is wrong with it is told at the end.
+    pub(crate) fn read_for_the_judge(&mut self) {
+        drop(self.audit.read_on(&self.log));
     }
 
     /// Which node answers beside the honest one.

@@ -1,6 +1,7 @@
 //! The simulated journal's logs, and what is on its way to them.
 
 use super::fault::{Fault, FaultRates};
+use crate::acceptance::writer_of;
 use crate::journal::{AppendError, ReadError, Refusal, TopicError};
 use crate::log::{LogRecord, NewRecord, ReadBatch, ReadLimits};
 use acurast_events::bytes::WriterId;
@@ -12,6 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// A late append lands at most this many appends later.
@@ -19,9 +21,9 @@ const LATE_APPENDS_MAX: u32 = 4;
 
 /// One partition.
 pub(super) struct Log {
-    records: Vec<LogRecord>,
+    records: Vec<Arc<LogRecord>>,
     /// The last record of each writer that ever wrote here, from which its zombie goes on.
-    writers: BTreeMap<WriterId, Record>,
+    writers: BTreeMap<WriterId, Arc<LogRecord>>,
     /// Where the log ends, for those who wait.
     pub(super) ends: watch::Sender<Offset>,
 }
@@ -31,8 +33,21 @@ impl Log {
     pub(super) fn end(&self) -> Offset {
         *self.ends.borrow()
     }
+
+    /// The records from this offset on.
+    pub(super) fn since(&self, from: Offset) -> &[Arc<LogRecord>] {
+        usize::try_from(from.0).ok().and_then(|from| self.records.get(from..)).unwrap_or_default()
+    }
 }
 
+/// As it stands; nobody waits for the copy's end.
+impl Clone for Log {
+    fn clone(&self) -> Self {
+        Self { records: self.records.clone(), writers: self.writers.clone(), ends: watch::Sender::new(self.end()) }
+    }
+}
+
+#[derive(Clone)]
 struct Late {
     at: TopicPartition,
     records: Vec<NewRecord>,
@@ -40,6 +55,7 @@ struct Late {
 }
 
 /// All of it.
+#[derive(Clone)]
 pub(super) struct State {
     pub(super) topics: BTreeMap<TopicName, NonZeroU32>,
     pub(super) logs: BTreeMap<TopicPartition, Log>,
@@ -142,14 +158,25 @@ impl State {
         }
         let mut bytes = 0usize;
         let mut records = Vec::new();
-        for record in log.records.iter().skip(usize::try_from(from.0).unwrap_or(usize::MAX)) {
+        for record in log.since(from) {
             if !limits.admit(records.len(), bytes) {
                 break;
             }
             bytes = bytes.saturating_add(record.size_bytes());
-            records.push(record.clone());
+            records.push(LogRecord::clone(record));
         }
         Ok(ReadBatch { records, end })
+    }
+
+    /// Makes all as it was at `moment`. Who waits for a log's end goes on waiting for it.
+    pub(super) fn put_back(&mut self, moment: &Self) {
+        let waited_for = std::mem::replace(self, moment.clone()).logs;
+        for (at, Log { ends, .. }) in waited_for {
+            if let Some(log) = self.logs.get_mut(&at) {
+                log.ends = ends;
+                publish(log);
+            }
+        }
     }
 
     pub(super) fn land_all(&mut self) {
@@ -180,8 +207,13 @@ impl State {
     /// A record as an earlier writer would write it that never heard of its successor: right for its own view of the chain.
     fn zombie(&mut self, at: &TopicPartition) -> Option<NewRecord> {
         let log = self.logs.get(at)?;
-        let newest = log.writers.values().map(|record| record.term).max()?;
-        let stale: Vec<&Record> = log.writers.values().filter(|record| record.term < newest).collect();
+        let last = |raw: &Arc<LogRecord>| match Entry::decode(&raw.value) {
+            Ok(Entry::Record(record)) => Some(record),
+            Ok(Entry::Claim(_)) | Err(_) => None,
+        };
+        let written: Vec<Record> = log.writers.values().filter_map(last).collect();
+        let newest = written.iter().map(|record| record.term).max()?;
+        let stale: Vec<&Record> = written.iter().filter(|record| record.term < newest).collect();
         let last = stale.get(self.rng.random_range(0..stale.len().max(1)))?;
         let previous = last.hash(at, &Entry::Record((*last).clone()).encode());
         let record = Record { sequence: last.sequence.next(), previous, ..(*last).clone() };
@@ -193,12 +225,13 @@ impl State {
         let Some(log) = self.logs.get_mut(at) else { return offsets };
         for record in records {
             self.now = self.now.after(acurast_events::units::Millis(1));
-            if let Ok(Entry::Record(written)) = Entry::decode(&record.value) {
-                log.writers.insert(written.writer, written);
-            }
             let offset = log.records.last().map_or(Offset(0), |last| last.offset.next());
             let NewRecord { key, value, attributes } = record;
-            log.records.push(LogRecord { offset, key, value, attributes, at: self.now });
+            let stored = Arc::new(LogRecord { offset, key, value, attributes, at: self.now });
+            if let Some(writer) = writer_of(&stored) {
+                log.writers.insert(writer, stored.clone());
+            }
+            log.records.push(stored);
             offsets.push(offset);
         }
         publish(log);

@@ -115,6 +115,7 @@ impl Default for Customs {
 }
 
 /// The chain.
+#[derive(Clone)]
 pub struct Chain {
     /// Wei per gas.
     pub base_fee: u128,

@@ -1,6 +1,6 @@
 //! Money: the two books, added up apart from the relayer's ledger, against the contract's accounts and what the key paid.
 
-use super::Journal;
+use super::audit::Audit;
 use crate::violation::Violation;
 use crate::world::World;
 use acurast_events::bytes::EscrowId;
@@ -23,9 +23,9 @@ impl Sides {
 
 type Books = BTreeMap<(Book, LedgerAccountKind, Option<EscrowId>), Sides>;
 
-pub(super) fn check(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
+pub(super) fn check(world: &World, audit: &Audit, found: &mut Vec<Violation>) {
     let mut books = Books::new();
-    for event in journal.job_events() {
+    for event in audit.job_events() {
         match event {
             JobsEvent::Posted(posted) => {
                 for entry in &posted.entries {

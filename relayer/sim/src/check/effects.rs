@@ -1,7 +1,7 @@
 //! Effects and ends: each effect once on the chain and only for what is assigned, each intent with one end, no hole, no bid
 //! above a cap.
 
-use super::Journal;
+use super::audit::Audit;
 use crate::violation::Violation;
 use crate::world::{World, lane_policy};
 use acurast_events::bytes::SettlementId;
@@ -9,18 +9,18 @@ use acurast_events::jobs::JobsEvent;
 use acurast_events::lanes::{AttemptEnd, AttemptEnded, ItemOutcome, LanesEvent, Purpose, SlotOutcome};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) fn check(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
+pub(super) fn check(world: &World, audit: &Audit, found: &mut Vec<Violation>) {
     deliveries(world, found);
-    let endings = endings(journal, found);
-    intents(world, journal, &endings, found);
-    slots(world, journal, found);
-    bids(journal, found);
-    given_up(world, journal, found);
+    let endings = endings(audit, found);
+    intents(world, audit, &endings, found);
+    slots(world, audit, found);
+    bids(audit, found);
+    given_up(world, audit, found);
 }
 
 /// Only what a node said is missing is given up: no answer is not *not found*.
-fn given_up(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
-    for event in journal.lane_events() {
+fn given_up(world: &World, audit: &Audit, found: &mut Vec<Violation>) {
+    for event in audit.lane_events() {
         if let LanesEvent::AttemptEnded(AttemptEnded { tx, end: AttemptEnd::Evicted | AttemptEnd::Expired, .. }) = event
             && !world.env.not_found.contains(tx)
         {
@@ -55,14 +55,14 @@ fn deliveries(world: &World, found: &mut Vec<Violation>) {
 }
 
 /// How the lane ended each settlement.
-fn endings(journal: &Journal, found: &mut Vec<Violation>) -> BTreeMap<SettlementId, &'static str> {
+fn endings(audit: &Audit, found: &mut Vec<Violation>) -> BTreeMap<SettlementId, &'static str> {
     let mut endings = BTreeMap::new();
     let mut end = |id: SettlementId, how, found: &mut Vec<Violation>| {
         if endings.insert(id, how).is_some() {
             found.push(Violation::EndedTwice(format!("settlement {id}")));
         }
     };
-    for event in journal.lane_events() {
+    for event in audit.lane_events() {
         match event {
             LanesEvent::SlotFinal(slot) => {
                 for item in &slot.items {
@@ -83,17 +83,17 @@ fn endings(journal: &Journal, found: &mut Vec<Violation>) -> BTreeMap<Settlement
     endings
 }
 
-fn intents(world: &World, journal: &Journal, endings: &BTreeMap<SettlementId, &'static str>, found: &mut Vec<Violation>) {
+fn intents(world: &World, audit: &Audit, endings: &BTreeMap<SettlementId, &'static str>, found: &mut Vec<Violation>) {
     let delivered = world.env.chain.deliveries();
     let mut finals = BTreeSet::new();
-    for event in journal.job_events() {
+    for event in audit.job_events() {
         if let JobsEvent::SettlementFinal(event) = event
             && !finals.insert(event.settlement_id)
         {
             found.push(Violation::EndedTwice(format!("settlement {} of settle", event.settlement_id)));
         }
     }
-    for event in journal.job_events() {
+    for event in audit.job_events() {
         let (id, output) = match event {
             JobsEvent::LeafPlanned(intent) => (intent.settlement_id, false),
             JobsEvent::FulfillmentPlanned(intent) => (intent.settlement_id, true),
@@ -122,16 +122,16 @@ fn intents(world: &World, journal: &Journal, endings: &BTreeMap<SettlementId, &'
 }
 
 /// Every slot that the chain took ended once, and none besides.
-fn slots(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
+fn slots(world: &World, audit: &Audit, found: &mut Vec<Violation>) {
     let finals: Vec<u64> =
-        journal.lane_events().filter_map(|event| if let LanesEvent::SlotFinal(slot) = event { Some(slot.slot.0) } else { None }).collect();
+        audit.lane_events().filter_map(|event| if let LanesEvent::SlotFinal(slot) = event { Some(slot.slot.0) } else { None }).collect();
     let distinct: BTreeSet<u64> = finals.iter().copied().collect();
     let chain = world.env.chain.contract().next_slot;
     let foreign_after = world.foul && distinct.iter().all(|slot| *slot < chain);
     if (!foreign_after && !distinct.iter().copied().eq(0..chain)) || distinct.len() != finals.len() {
         found.push(Violation::Slots { journal: format!("{finals:?}"), chain });
     }
-    let cost: u128 = journal
+    let cost: u128 = audit
         .lane_events()
         .filter_map(|event| match event {
             LanesEvent::SlotFinal(slot) if slot.outcome != SlotOutcome::Foreign => Some(slot.cost.0),
@@ -145,10 +145,10 @@ fn slots(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
 }
 
 /// No bid is above the operator's caps, nor above what its items allow.
-fn bids(journal: &Journal, found: &mut Vec<Violation>) {
+fn bids(audit: &Audit, found: &mut Vec<Violation>) {
     let policy = lane_policy().fee;
     let mut caps: BTreeMap<SettlementId, (u128, u128)> = BTreeMap::new();
-    for event in journal.lane_events() {
+    for event in audit.lane_events() {
         match event {
             LanesEvent::FulfillmentAccepted(accepted) => {
                 let intent = &accepted.intent;

@@ -1,7 +1,7 @@
 //! Receipts: exactly one per execution of a settling assignment, and exactly those that the journal derives.
 
-use super::{JOBS_GENESIS, Journal};
-use crate::journal::finish;
+use super::JOBS_GENESIS;
+use super::audit::{Audit, Told};
 use crate::process::at;
 use crate::settle::place;
 use crate::violation::Violation;
@@ -12,15 +12,14 @@ use acurast_events::topics::Topic;
 use acurast_events::units::{Execution, Offset};
 use acurast_events::wire::Message;
 use acurast_relayer_core::derive;
-use acurast_relayer_journal::{EventJournal, ReadLimits};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) fn check(world: &World, journal: &Journal, found: &mut Vec<Violation>) {
+pub(super) fn check(world: &World, audit: &Audit, found: &mut Vec<Violation>) {
     let published = published(world, found);
     let mut derived = BTreeSet::new();
     let topic = at(Topic::Receipts);
     let jobs = at(Topic::Jobs);
-    for (record, events) in &journal.jobs {
+    for Told { record, events } in audit.jobs() {
         for message in derive(&jobs, &JOBS_GENESIS, &record.hash, &record.record, events) {
             let (to, value) = place(message);
             if to == topic {
@@ -28,35 +27,39 @@ pub(super) fn check(world: &World, journal: &Journal, found: &mut Vec<Violation>
             }
         }
     }
-    for value in derived.difference(&published) {
+    for value in derived.iter().filter(|value| !published.contains_key(*value)) {
         found.push(Violation::ReceiptDiffers(format!("one of {} bytes was never published", value.len())));
     }
-    for value in published.difference(&derived) {
+    for value in published.keys().filter(|value| !derived.contains(*value)) {
         found.push(Violation::ReceiptDiffers(format!("one of {} bytes derives from no record", value.len())));
     }
-    executions(world, &published, found);
+    executions(world, published.values(), found);
 }
 
 /// The receipts topic as its subscribers take it: each message once.
-fn published(world: &World, found: &mut Vec<Violation>) -> BTreeSet<Vec<u8>> {
-    let topic = at(Topic::Receipts);
-    let (mut next, mut values) = (Offset(0), BTreeSet::new());
-    while let Ok(Ok(batch)) = finish(world.log.read(&topic, next, ReadLimits::default())) {
-        let Some(last) = batch.records.last() else { return values };
-        next = last.offset.next();
+fn published(world: &World, found: &mut Vec<Violation>) -> BTreeMap<Vec<u8>, ReceiptsEvent> {
+    let Ok(raw) = world.log.raw(&at(Topic::Receipts), Offset(0)) else {
+        found.push(Violation::Journal("the receipts can't be read".into()));
+        return BTreeMap::new();
+    };
+    let mut published = BTreeMap::new();
+    for record in raw {
         // Somebody else's bytes are passed over.
-        values.extend(batch.records.into_iter().map(|record| record.value).filter(|value| ReceiptsEvent::decode(value).is_ok()));
+        if !published.contains_key(&record.value)
+            && let Ok(event) = ReceiptsEvent::decode(&record.value)
+        {
+            published.insert(record.value.clone(), event);
+        }
     }
-    found.push(Violation::Journal("the receipts can't be read".into()));
-    values
+    published
 }
 
 /// One receipt per execution, and an outcome that the chain confirms.
-fn executions(world: &World, published: &BTreeSet<Vec<u8>>, found: &mut Vec<Violation>) {
+fn executions<'a>(world: &World, published: impl Iterator<Item = &'a ReceiptsEvent>, found: &mut Vec<Violation>) {
     let mut ids: BTreeSet<EventId> = BTreeSet::new();
     let mut counts: BTreeMap<(AssignmentId, u64), usize> = BTreeMap::new();
-    for value in published {
-        let Ok(ReceiptsEvent::Receipt(receipt)) = ReceiptsEvent::decode(value) else { continue };
+    for event in published {
+        let ReceiptsEvent::Receipt(receipt) = event else { continue };
         if !ids.insert(receipt.id) {
             found.push(Violation::ReceiptDiffers(format!("id {} stands for two receipts", receipt.id)));
         }
