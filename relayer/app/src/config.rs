@@ -44,6 +44,9 @@ pub struct Config {
     /// The HTTP interface.
     #[serde(default)]
     pub api: ApiConfig,
+    /// The interface for operators' commands.
+    #[serde(default)]
+    pub admin: AdminConfig,
     /// Logs.
     #[serde(default)]
     pub log: LogConfig,
@@ -364,6 +367,23 @@ impl Default for ApiConfig {
     }
 }
 
+/// The interface for operators' commands (R15). It is served only where a token is configured.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminConfig {
+    /// Address to listen on.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// The bearer token that a request must carry, 32 characters or more.
+    pub token: Option<SecretRef>,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9616)), token: None }
+    }
+}
+
 /// Logs.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -453,6 +473,12 @@ impl Config {
                 kafka.check().map_err(|error| ConfigError::Invalid { key: "journal".into(), reason: error.to_string() })?;
             }
             (JournalKind::Embedded, None) => {}
+        }
+        if self.admin.token.as_ref().is_some_and(|token| token.reference().is_none()) {
+            return invalid("admin.token".into(), "set exactly one of `file` and `env`");
+        }
+        if self.admin.token.is_some() && self.admin.listen == self.api.listen {
+            return invalid("admin.listen".into(), "must not be the address of `api.listen`; operators' commands have a listener of their own");
         }
         for (index, evm) in self.evm.iter().enumerate() {
             let key = |name: &str| format!("evm[{index}].{name}");

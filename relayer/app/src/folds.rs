@@ -15,7 +15,7 @@ use acurast_relayer_store::{PartitionView, Row};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of the rows that these folds write; raised when one of them changes, and stores are folded anew.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 const TABLE_SEAL: u8 = 1;
 const TABLE_KNOWN: u8 = 2;
@@ -108,7 +108,7 @@ impl Fold for Partition {
     fn fold(&mut self, record: &AcceptedRecord) -> Result<(), String> {
         let events = record.record.decode_events::<JobsEvent>().map_err(|error| error.to_string())?;
         let subject = Subject::from_bytes(&record.record.subject).map_err(|error| error.to_string())?;
-        self.evolve(record.record.input.as_ref(), &subject, &events).map_err(|error| error.to_string())
+        self.evolve(record.record.at, record.record.input.as_ref(), &subject, &events).map_err(|error| error.to_string())
     }
 
     fn rows(&mut self) -> Result<Vec<Row>, String> {

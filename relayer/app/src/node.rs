@@ -1,6 +1,6 @@
 //! The relayer as a whole: opens storage, connects to the chains, takes every partition over, and runs the loops.
 
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, admin};
 use crate::backend;
 use crate::config::Config;
 use crate::dispatch::{Dispatch, JobsFollower};
@@ -56,6 +56,9 @@ pub enum StartError {
     /// A lane's rows can't be loaded.
     #[error(transparent)]
     Lane(#[from] LaneCoreError),
+    /// The admin interface's token can't be read.
+    #[error(transparent)]
+    Admin(#[from] admin::TokenError),
     /// Derived records can't be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -144,16 +147,21 @@ impl Node {
             let span = tracing::info_span!("settle", partition);
             group.spawn(format!("settle {partition}"), settle.run(stop.clone()).instrument(span));
         }
-        let state = ApiState {
+        let state = Arc::new(ApiState {
             settle: handles,
             journal: parts.journal.clone(),
             outputs: Topic::Outputs.name(&parts.prefix),
+            control: Topic::Control.name(&parts.prefix),
             payload_bytes_max: config.api.payload_bytes_max,
             answer_max: Duration::from_millis(config.api.answer_ms_max),
             metrics,
             registry: prometheus,
-        };
-        group.spawn("http", api::serve(config.api.listen, Arc::new(state), stop.clone()));
+        });
+        if let Some(token) = &config.admin.token {
+            let token = admin::Token::read(token)?;
+            group.spawn("admin", api::serve(config.admin.listen, admin::router(state.clone(), token), stop.clone()));
+        }
+        group.spawn("http", api::serve(config.api.listen, api::router(state), stop.clone()));
         group.spawn("checkpoint", parts.checkpoints());
         Ok(Self { group })
     }
@@ -235,6 +243,8 @@ impl Parts {
         }
         let outputs_at = Topic::Outputs.name(&self.prefix).partition(index);
         let outputs = InputReader::open(self.journal.clone(), outputs_at.clone(), owned.input_next(&outputs_at)).await?;
+        let control_at = Topic::Control.name(&self.prefix).partition(index);
+        let control = InputReader::open(self.journal.clone(), control_at.clone(), owned.input_next(&control_at)).await?;
         let publisher = Publisher {
             journal: self.journal.clone(),
             prefix: self.prefix.clone(),
@@ -256,6 +266,7 @@ impl Parts {
             sources,
             lanes: followers,
             outputs,
+            control,
             publisher,
             queries,
             announce,

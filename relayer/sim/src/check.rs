@@ -123,7 +123,7 @@ fn replayed_jobs(journal: &Journal) -> Result<Rows, String> {
     let mut partition = Partition::new(0, NonZeroU32::MIN);
     for (record, events) in journal.jobs.iter().filter(|(record, _)| !record.record.subject.0.is_empty()) {
         let subject = Subject::from_bytes(&record.record.subject).map_err(|error| error.to_string())?;
-        partition.evolve(record.record.input.as_ref(), &subject, events).map_err(|error| error.to_string())?;
+        partition.evolve(record.record.at, record.record.input.as_ref(), &subject, events).map_err(|error| error.to_string())?;
     }
     let mut rows = Rows::new();
     change(&mut rows, partition.changes().map_err(|error| error.to_string())?);

@@ -10,6 +10,7 @@
 //! *Crash argument.* Decisions are durable with their append; the store follows and may lag. After a restart the log's
 //! tail is folded, inputs go on at the last Progress, and subjects that answered an input already are passed over.
 
+pub mod control;
 mod inputs;
 mod queries;
 
@@ -25,12 +26,13 @@ use acurast_events::units::Offset;
 use acurast_relayer_core::{DecideError, EvolveError, Input, Partition, Policy, Subject, Table};
 use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, InputError, InputReader, SealError};
 use acurast_relayer_store::StoreError;
+pub use control::Announce;
 pub use inputs::{LaneFollower, SourceFollower};
 use inputs::{Pending, encode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Most decisions in one append.
@@ -57,9 +59,9 @@ pub enum SettleError {
     /// A source topic breaks its own rules.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// `outputs.v1` can't be read.
+    /// `outputs.v1` or `control.v1` can't be read.
     #[error(transparent)]
-    Outputs(#[from] InputError),
+    Input(#[from] InputError),
     /// Derived records can't be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -90,12 +92,14 @@ pub struct Settle {
     pub lanes: Vec<LaneFollower>,
     /// The partition of `outputs.v1`.
     pub outputs: InputReader,
+    /// The partition of `control.v1`.
+    pub control: InputReader,
     /// Publishes what derives from the partition.
     pub publisher: Publisher,
     /// Questions from outside.
     pub queries: mpsc::Receiver<Query>,
-    /// Announces the next output position.
-    pub announce: watch::Sender<Offset>,
+    /// Tells how far outputs and commands were taken.
+    pub announce: Announce,
     /// Where progress is told.
     pub metrics: Metrics,
 }
@@ -146,7 +150,7 @@ impl Settle {
     /// Sleeps until an input, a question, a stop, or the next Progress.
     async fn wait(&mut self, stop: &CancellationToken) -> Result<(), SettleError> {
         let due = self.owned.progress_due().unwrap_or(Duration::from_secs(3_600));
-        let Self { sources, lanes, outputs, queries, owned, .. } = self;
+        let Self { sources, lanes, outputs, control, queries, owned, .. } = self;
         let sources = futures::future::select_all(sources.iter().map(|source| Box::pin(source.reader.wait())));
         let lanes = async {
             if lanes.is_empty() {
@@ -162,6 +166,7 @@ impl Settle {
             (waited, ..) = sources => { waited?; None }
             waited = lanes => { waited?; None }
             waited = outputs.wait() => { waited?; None }
+            waited = control.wait() => { waited?; None }
             waited = owned.watch() => { waited?; looked = true; None }
             query = queries.recv() => query,
         };
@@ -185,13 +190,17 @@ impl Settle {
                 pending.push(self.output_input(&record));
             }
         }
+        for record in self.control.next_batch().await? {
+            pending.push(self.control_input(&record));
+        }
         for lane in &mut self.lanes {
             pending.extend(lane.next().await?);
         }
         pending.extend(blocks);
         let worked = pending.iter().any(|item| !item.is_progress);
         let mut drafts = Vec::new();
-        for item in &pending {
+        for item in &mut pending {
+            self.look_up(item).await?;
             self.decide(item, &mut drafts)?;
             if drafts.len() >= DRAFTS_MAX {
                 self.write(std::mem::take(&mut drafts)).await?;
@@ -208,7 +217,7 @@ impl Settle {
         }
         self.bookmark();
         self.owned.progress_if_due().await?;
-        self.announce.send_replace(self.outputs.next_offset());
+        self.announce.taken(self.outputs.next_offset(), self.control.next_offset());
         Ok(worked)
     }
 
@@ -227,7 +236,7 @@ impl Settle {
             self.partition.decide_next(&self.policy, self.rules.as_ref(), input, item.reference.as_ref(), &answered)?
         {
             let before = self.owner_of(&decision.subject);
-            self.partition.evolve(item.reference.as_ref(), &decision.subject, &decision.events)?;
+            self.partition.evolve(at, item.reference.as_ref(), &decision.subject, &decision.events)?;
             self.note(&decision.subject, &decision.events);
             let key = before.or_else(|| self.owner_of(&decision.subject)).unwrap_or_default();
             drafts.push(Draft {
@@ -258,12 +267,13 @@ impl Settle {
         Ok(self.owned.store().get(Table::ClosedJobs.id(), &key.0)?.is_some())
     }
 
-    /// Key of the records about a subject: its owner; the lane itself for a lane's book.
+    /// Key of the records about a subject: its owner; the lane itself for a lane's book; none for the partition's own.
     fn owner_of(&self, subject: &Subject) -> Option<Vec<u8>> {
         match subject {
             Subject::Job(key) => self.partition.job(key).map(|job| job.owner.0.to_vec()),
             Subject::Account(id) => self.partition.account(id).map(|account| account.owner.0.to_vec()),
             Subject::Lane(lane) => Some(lane.as_str().as_bytes().to_vec()),
+            Subject::Partition => None,
         }
     }
 
@@ -272,10 +282,12 @@ impl Settle {
             Subject::Job(job) => tracing::debug_span!("decide", %job),
             Subject::Account(escrow) => tracing::debug_span!("decide", %escrow),
             Subject::Lane(lane) => tracing::debug_span!("decide", %lane),
+            Subject::Partition => tracing::debug_span!("decide"),
         }
         .entered();
         for event in events {
             tracing::debug!(event = event.name(), "decided");
+            self.note_letters(event);
             if let JobsEvent::LedgerDiffers(differs) = event {
                 tracing::error!(escrow = %differs.escrow_id, ledger = %differs.ledger, contract = %differs.contract, what = differs.what, "ledger and contract differ");
                 self.metrics.alarm(&differs.escrow_id.to_string(), "ledger_differs");
