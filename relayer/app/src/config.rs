@@ -478,7 +478,10 @@ impl Config {
             return invalid("admin.token".into(), "set exactly one of `file` and `env`");
         }
         if self.admin.token.is_some() && self.admin.listen == self.api.listen {
-            return invalid("admin.listen".into(), "must not be the address of `api.listen`; operators' commands have a listener of their own");
+            return invalid(
+                "admin.listen".into(),
+                "must not be the address of `api.listen`; operators' commands have a listener of their own",
+            );
         }
         for (index, evm) in self.evm.iter().enumerate() {
             let key = |name: &str| format!("evm[{index}].{name}");

@@ -1,6 +1,7 @@
 //! The command line. Commands that read a running relayer ask it by HTTP; when none runs they open journal and store for reading only.
 
 mod config;
+mod dlq;
 pub mod job;
 mod journal;
 mod record;
@@ -51,6 +52,9 @@ enum Command {
     /// Look at jobs.
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// Look at dead letters, and have them tried again or resolved.
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// Look at the journal.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
@@ -76,6 +80,7 @@ impl Cli {
             Command::Run(args) => run::run(&args).await,
             Command::Demo(args) => crate::demo::run(&args).await,
             Command::Job(command) => job::run(command).await,
+            Command::Dlq(command) => dlq::run(command).await,
             Command::Journal(command) => journal::run(command).await,
             Command::Topics(command) => topics::run(command).await,
             Command::Replay(args) => replay::run(&args).await,

@@ -12,6 +12,8 @@
 
 pub mod control;
 mod inputs;
+#[cfg(test)]
+mod poison_tests;
 mod queries;
 
 use crate::input_end::InputLost;
