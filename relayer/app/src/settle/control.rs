@@ -91,7 +91,7 @@ impl Settle {
     ///
     /// # Errors
     /// When store or journal can't be read.
-    pub(super) async fn look_up(&self, item: &mut Pending) -> Result<(), SettleError> {
+    pub(super) async fn look_up(&mut self, item: &mut Pending) -> Result<(), SettleError> {
         let Some(Input::Control(control)) = &mut item.input else { return Ok(()) };
         control.answered = self.command(&control.command.id)?.is_some();
         if control.answered {
@@ -99,10 +99,27 @@ impl Settle {
         }
         let CommandTarget::DeadLetterTarget(target) = &control.command.target;
         control.letter = self.letter(&target.id)?;
-        if let Some((letter, None)) = &control.letter {
-            control.evidence = self.evidence(letter).await?;
-        }
+        let Some((letter, None)) = &control.letter else { return Ok(()) };
+        let Some((offset, hash)) = self.needs(letter) else { return Ok(()) };
+        // Input topics keep their records for ever.
+        let (journal, at) = (self.publisher.journal.clone(), self.outputs.partition().clone());
+        control.evidence = match read_one(journal.as_ref(), &at, offset).await? {
+            Some(value) => evidence_of(&self.partition, &value, offset, hash),
+            None => Evidence::Unusable(format!("{at} has no record at offset {offset}")),
+        };
         Ok(())
+    }
+
+    /// The record of `outputs.v1` that a requeue needs, with its hash where that is known.
+    fn needs(&self, letter: &Letter) -> Option<(Offset, Option<ContentHash>)> {
+        let at = self.outputs.partition();
+        match self.partition.requeue_needs(letter) {
+            Needs::Output(offset) => Some((offset, None)),
+            Needs::Quarantined(input, hash) if input.topic == at.topic.as_str() && input.partition == at.partition => {
+                Some((input.position, Some(hash)))
+            }
+            Needs::Nothing | Needs::Quarantined(..) => None,
+        }
     }
 
     /// What a command came to.
@@ -123,22 +140,6 @@ impl Settle {
             (None, Some((letter, stored_end))) => Some((letter, end.or(stored_end))),
             (None, None) => None,
         })
-    }
-
-    /// The record that a requeue needs, read again from `outputs.v1`, which keeps it for ever.
-    async fn evidence(&self, letter: &Letter) -> Result<Evidence, SettleError> {
-        let at = self.outputs.partition();
-        let (offset, hash) = match self.partition.requeue_needs(letter) {
-            Needs::Output(offset) => (offset, None),
-            Needs::Quarantined(input, hash) if input.topic == at.topic.as_str() && input.partition == at.partition => {
-                (input.position, Some(hash))
-            }
-            Needs::Nothing | Needs::Quarantined(..) => return Ok(Evidence::None),
-        };
-        let Some(value) = read_one(self.publisher.journal.as_ref(), at, offset).await? else {
-            return Ok(Evidence::Unusable(format!("{at} has no record at offset {offset}")));
-        };
-        Ok(evidence_of(&self.partition, &value, offset, hash))
     }
 
     /// Dead letters after an id, in order of their ids, at most `limit` and one more; `all` with those that ended.

@@ -65,11 +65,13 @@ pub(super) fn command(context: &Context<'_>, control: &ControlInput) -> Result<O
 
 /// Who and why, no longer than what is taken: the topic has all of it.
 fn clipped(control: &ControlInput) -> CommandGiven {
-    let clip = |text: String, most: usize| {
-        text.char_indices().take_while(|(at, c)| at.saturating_add(c.len_utf8()) <= most).map(|(_, c)| c).collect()
-    };
     let CommandGiven { id, who, why, at, via } = control.command.given();
-    CommandGiven { id, who: clip(who, WHO_BYTES_MAX), why: clip(why, WHY_BYTES_MAX), at, via }
+    CommandGiven { id, who: clip(&who, WHO_BYTES_MAX), why: clip(&why, WHY_BYTES_MAX), at, via }
+}
+
+fn clip(text: &str, most: usize) -> String {
+    let fits = |(at, character): &(usize, char)| at.saturating_add(character.len_utf8()) <= most;
+    text.char_indices().take_while(fits).map(|(_, character)| character).collect()
 }
 
 fn judge(context: &Context<'_>, control: &ControlInput) -> Result<Verdict, DecideError> {
