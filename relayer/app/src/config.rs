@@ -3,9 +3,11 @@
 //! Secrets stand here by reference only (`file` or `env`). Environment variables named `ACURAST_RELAYER__SECTION__KEY`
 //! replace single values of the file; lists are set in the file.
 
+mod admin;
 mod lanes;
 mod signer;
 
+pub use admin::AdminConfig;
 pub use lanes::EvmLaneConfig;
 pub use signer::{SignerConfig, SignerKind};
 
@@ -367,23 +369,6 @@ impl Default for ApiConfig {
     }
 }
 
-/// The interface for operators' commands (R15). It is served only where a token is configured.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdminConfig {
-    /// Address to listen on.
-    #[schemars(with = "String")]
-    pub listen: SocketAddr,
-    /// The bearer token that a request must carry, 32 characters or more.
-    pub token: Option<SecretRef>,
-}
-
-impl Default for AdminConfig {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9616)), token: None }
-    }
-}
-
 /// Logs.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -474,14 +459,8 @@ impl Config {
             }
             (JournalKind::Embedded, None) => {}
         }
-        if self.admin.token.as_ref().is_some_and(|token| token.reference().is_none()) {
-            return invalid("admin.token".into(), "set exactly one of `file` and `env`");
-        }
-        if self.admin.token.is_some() && self.admin.listen == self.api.listen {
-            return invalid(
-                "admin.listen".into(),
-                "must not be the address of `api.listen`; operators' commands have a listener of their own",
-            );
+        if let Some((name, reason)) = self.admin.fault(self.api.listen) {
+            return invalid(format!("admin.{name}"), reason);
         }
         for (index, evm) in self.evm.iter().enumerate() {
             let key = |name: &str| format!("evm[{index}].{name}");

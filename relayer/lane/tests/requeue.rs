@@ -61,6 +61,7 @@ fn an_effect_that_is_there_by_now_is_found_and_nothing_is_sent() {
     let mut shell = given_up();
     let sent = shell.count("AttemptPrepared");
     shell.chain.settle_foreign(id(1, 1));
+    shell.ticks(12);
     shell.jobs.push(again(1, 1, 1));
     shell.ticks(30);
     shell.assert_sound();

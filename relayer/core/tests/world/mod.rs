@@ -1,11 +1,14 @@
 //! A small world to tell stories in: facts, outputs and lane results go in, events come out and are folded.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
+mod operator;
+
+pub use operator::command_id;
+
 use acurast_adapter_api::{DestinationRules, OutputRefusal, UsableKey};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::*;
 use acurast_events::caip::{AccountId, AssetId, ChainId};
-use acurast_events::control::{Command, CommandTarget, CommandVia, ControlCommand, DeadLetterTarget, Requeue, Resolve};
 use acurast_events::ids;
 use acurast_events::job_id::{JobId, MultiOrigin};
 use acurast_events::jobs::{BlockRef, Fault, JobsEvent, Mode, Outcome};
@@ -16,11 +19,7 @@ use acurast_events::record::InputRef;
 use acurast_events::source::*;
 use acurast_events::units::*;
 use acurast_relayer_core::job::{AssignmentKey, Job};
-use acurast_relayer_core::rows::{command_of_row, letter_end_of_row, letter_of_row};
-use acurast_relayer_core::{
-    CommandResult, ControlInput, Decision, Evidence, Input, Letter, LetterEnd, Needs, OperatorRoute, OriginRoute, Partition, Policy, Rules,
-    SettlementPolicy, Subject, Table, Unreadable,
-};
+use acurast_relayer_core::{Decision, Input, OperatorRoute, OriginRoute, Partition, Policy, Rules, SettlementPolicy, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
@@ -438,74 +437,6 @@ impl World {
         self.submit(output)
     }
 
-    /// A record of `outputs.v1` that this version can't read; `means` is what a later version reads in it.
-    pub fn garbage(&mut self, value: &[u8], means: Option<Output>) -> Vec<JobsEvent> {
-        let reference = self.reference("outputs");
-        let meant = means.map(|output| OutputSubmitted { owner: owner(), output, at: Timestamp(self.now) });
-        self.outputs.extend(meant.map(|meant| (reference.position, meant)));
-        self.feed(Input::Unreadable(Unreadable::of(value, "unknown field".into())), Some(reference))
-    }
-
-    fn row(&self, table: Table, id: &EventId) -> Option<&Vec<u8>> {
-        self.rows.get(&(table.id(), id.0.to_vec()))
-    }
-
-    /// A dead letter and its end, as the shell finds them.
-    pub fn letter(&self, id: &EventId) -> Option<(Letter, Option<LetterEnd>)> {
-        let stored = || self.row(Table::Letters, id).map(|row| letter_of_row(&id.0, row).unwrap());
-        let ended = || self.row(Table::LetterEnds, id).map(|row| letter_end_of_row(&id.0, row).unwrap());
-        let letter = self.partition.pending_letter(id).cloned().or_else(stored)?;
-        Some((letter, self.partition.pending_end(id).cloned().or_else(ended)))
-    }
-
-    /// What a command came to.
-    pub fn result(&self, id: &EventId) -> Option<CommandResult> {
-        let stored = || self.row(Table::Commands, id).map(|row| command_of_row(&id.0, row).unwrap());
-        self.partition.pending_command(id).cloned().or_else(stored)
-    }
-
-    /// Ids of open dead letters.
-    pub fn open_letters(&self) -> Vec<EventId> {
-        let open = self.rows.keys().filter(|(table, _)| *table == Table::OpenLetters.id());
-        open.map(|(_, key)| EventId::try_from(&key[..]).unwrap()).collect()
-    }
-
-    /// A command as the shell completes it.
-    pub fn looked_up(&self, command: ControlCommand) -> ControlInput {
-        let CommandTarget::DeadLetterTarget(target) = &command.target;
-        let letter = self.letter(&target.id);
-        let read = |offset: Offset| match self.outputs.get(&offset) {
-            Some(submitted) => Evidence::Output(Box::new(submitted.clone()), offset),
-            None => Evidence::Unusable("it still can't be read".into()),
-        };
-        let evidence = match letter.as_ref().map(|(letter, _)| self.partition.requeue_needs(letter)) {
-            Some(Needs::Output(offset)) => read(offset),
-            Some(Needs::Quarantined(input, _)) => read(input.position),
-            Some(Needs::Nothing) | None => Evidence::None,
-        };
-        ControlInput { answered: self.result(&command.id).is_some(), letter, evidence, command }
-    }
-
-    pub fn command(&mut self, n: u64, letter: EventId, command: Command) -> Vec<JobsEvent> {
-        let target = CommandTarget::DeadLetterTarget(DeadLetterTarget { id: letter, partition: 0 });
-        let (who, why) = ("ana".to_owned(), "the fee cap was raised".to_owned());
-        self.give(ControlCommand { id: command_id(n), target, command, who, why, at: Timestamp(self.now), via: CommandVia::Cli })
-    }
-
-    pub fn give(&mut self, command: ControlCommand) -> Vec<JobsEvent> {
-        let reference = self.reference("control");
-        let input = Input::Control(Box::new(self.looked_up(command)));
-        self.feed(input, Some(reference))
-    }
-
-    pub fn requeue(&mut self, n: u64, letter: EventId) -> Vec<JobsEvent> {
-        self.command(n, letter, Command::Requeue(Requeue {}))
-    }
-
-    pub fn resolve(&mut self, n: u64, letter: EventId) -> Vec<JobsEvent> {
-        self.command(n, letter, Command::Resolve(Resolve {}))
-    }
-
     pub fn lane(&mut self, event: impl Into<LanesEvent>) -> Vec<JobsEvent> {
         let reference = self.reference("lanes");
         self.feed(Input::Lane { lane: lane(), event: event.into() }, Some(reference))
@@ -586,11 +517,6 @@ pub fn item(id: SettlementId, outcome: ItemOutcome, charge: u128, root_share: u1
         skip_reason: None,
         batch: Batch(7),
     }
-}
-
-/// The id of an operator's nth command.
-pub fn command_id(n: u64) -> EventId {
-    EventId(ids::sha256(&[b"command", &n.to_be_bytes()]))
 }
 
 /// Names of events, in order, without postings.
