@@ -15,12 +15,13 @@ use acurast_events::bytes::{AssignmentId, Bytes, EventId, Genesis, OwnerKey};
 use acurast_events::caip::ChainId;
 use acurast_events::control::{Command, CommandTarget, CommandVia, ControlCommand, DeadLetterTarget, Resolve};
 use acurast_events::derived::DeadLetter;
+use acurast_events::ids::{derived_id, input_record_id};
 use acurast_events::outputs::{Output, OutputSubmitted};
 use acurast_events::partition::partition_of;
 use acurast_events::topics::{Topic, TopicName};
 use acurast_events::units::{Execution, Millis, Offset, Timestamp};
 use acurast_events::wire::Message;
-use acurast_relayer_core::{LetterView, Partition, Policy};
+use acurast_relayer_core::{LetterView, Partition, Policy, Subject};
 use acurast_relayer_journal::{EmbeddedJournal, EventJournal, Frontier, InputReader, NewRecord, PartitionReader, ReadLimits, SealedBlocks};
 use acurast_relayer_store::{Identity, Store};
 use std::collections::BTreeSet;
@@ -220,21 +221,22 @@ async fn a_crash_before_the_progress_decides_no_poison_and_no_command_twice() {
     let directory = tempfile::tempdir().unwrap();
     let journal = journal(&directory.path().join("journal")).await;
     let state = store(&directory.path().join("state"));
+    // Both in one batch: the command finds a dead letter that no store has yet.
     append(&journal, Topic::Outputs, vec![b"\xff".to_vec()]).await;
+    let of_record = input_record_id(&name(Topic::Outputs).partition(OURS), Offset(0));
+    let letter = derived_id(&of_record, &Subject::Partition.to_bytes().0, 0x0102, 0);
+    append(&journal, Topic::Control, vec![order(1, letter, OURS)]).await;
     let (mut settle, _handle) = settle(journal.clone(), &state).await;
-    work(&mut settle).await;
-    let [letter] = &settle.letters(false, None, 9).unwrap()[..] else { panic!("one dead letter") };
-    append(&journal, Topic::Control, vec![order(1, letter.dead_letter, OURS)]).await;
-    work(&mut settle).await;
-    assert!(settle.letters(false, None, 9).unwrap().is_empty());
+    assert!(settle.cycle().await.unwrap());
+    assert_eq!(settle.letter_view(&letter).unwrap().unwrap().state, "resolved");
     drop(settle);
 
     // No Progress was written: both inputs are read again, by an owner whose fold is gone as well.
     let elsewhere = store(&directory.path().join("elsewhere"));
     let before = journal.end(&name(Topic::Jobs).partition(OURS)).await.unwrap();
     let (mut settle, handle) = self::settle(journal.clone(), &elsewhere).await;
-    assert_eq!(settle.control.next_offset(), Offset(0));
-    work(&mut settle).await;
+    assert_eq!((settle.outputs.next_offset(), settle.control.next_offset()), (Offset(0), Offset(0)));
+    assert!(settle.cycle().await.unwrap());
     assert_eq!(journal.end(&name(Topic::Jobs).partition(OURS)).await.unwrap().0, before.0 + 1, "its claim and nothing else");
     handle.control_taken(Offset(0)).await.unwrap();
     let (reply, answer) = tokio::sync::oneshot::channel();
