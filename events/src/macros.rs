@@ -80,8 +80,8 @@ macro_rules! message {
                 <Self as $crate::wire::Message>::decode($crate::wire::read_delimited(buf)?)
             }
             fn register(schema: &mut $crate::schema::Schema) {
-                schema.define(stringify!($name), |schema| {
-                    $( <$type as $crate::wire::Occurs>::register_type(schema); )*
+                schema.define(stringify!($name), |_schema| {
+                    $( <$type as $crate::wire::Occurs>::register_type(_schema); )*
                     $crate::schema::message(&[$($doc),*], stringify!($name), &[ $(
                         $crate::schema::Line {
                             docs: &[$($field_doc),*],

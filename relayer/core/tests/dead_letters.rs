@@ -13,6 +13,7 @@ use acurast_events::source::{AssignmentRevoked, ReportedOutcome};
 use acurast_events::units::*;
 use acurast_relayer_core::{Input, LetterFate, LetterView, Subject};
 use std::collections::BTreeSet;
+use world::operator::command_id;
 use world::*;
 
 fn die(world: &mut World, id: SettlementId) -> EventId {

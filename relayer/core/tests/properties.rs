@@ -17,6 +17,7 @@ use acurast_relayer_core::{Input, Partition, Subject, Table};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use world::operator::command_id;
 use world::*;
 
 const EXECUTIONS: u64 = 4;

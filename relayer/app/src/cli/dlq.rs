@@ -17,13 +17,12 @@ use acurast_events::topics::{Topic, TopicPartition};
 use acurast_events::units::{Offset, Timestamp};
 use acurast_events::wire::Message;
 use acurast_relayer_core::{CommandResult, LetterFate};
-use acurast_relayer_journal::{AcceptedRecord, EventJournal, Frontier, NewRecord, PartitionReader};
+use acurast_relayer_journal::{AcceptedRecord, Frontier, NewRecord, PartitionReader};
 use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a command that was appended here may go without being decided.

@@ -1,9 +1,7 @@
 //! A small world to tell stories in: facts, outputs and lane results go in, events come out and are folded.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
-mod operator;
-
-pub use operator::command_id;
+pub mod operator;
 
 use acurast_adapter_api::{DestinationRules, OutputRefusal, UsableKey};
 use acurast_events::amount::Amount;
