@@ -122,6 +122,8 @@ fixed_bytes! {
     StateHash, 32;
     /// keccak-256 of a payload.
     PayloadHash, 32;
+    /// sha256 of a value as it stands on a topic.
+    ContentHash, 32;
     /// A Merkle root or node.
     MerkleNode, 32;
     /// An Acurast account that processes jobs (public key bytes).

@@ -1,9 +1,12 @@
 //! Every derived identifier of PROTOCOL §3. Same input, same id; all hashing of ids happens here.
 
-use crate::bytes::{AssignmentId, BlockHash, DestId, EventId, Genesis, JobKey, OwnerKey, PayloadHash, ProcessorId, SettlementId};
+use crate::bytes::{
+    AssignmentId, BlockHash, ContentHash, DestId, EventId, Genesis, JobKey, OwnerKey, PayloadHash, ProcessorId, SettlementId,
+};
 use crate::caip::ChainId;
 use crate::job_id::{JobId, MultiOrigin};
-use crate::units::{BlockNumber, Execution};
+use crate::topics::TopicPartition;
+use crate::units::{BlockNumber, Execution, Offset};
 use sha2::{Digest, Sha256};
 use sha3::Keccak256;
 
@@ -92,6 +95,16 @@ pub fn storage_fact_id(genesis: &Genesis, block: &BlockHash, number: BlockNumber
 /// Id of derived event `n` of this kind that an input caused for an aggregate.
 pub fn derived_id(input: &EventId, aggregate: &[u8], kind: u16, n: u32) -> EventId {
     EventId(sha256(&[b"acurast/derived/1", &input.0, aggregate, &kind.to_be_bytes(), &n.to_be_bytes()]))
+}
+
+/// sha256 of a value as it stands on a topic.
+pub fn content_hash(value: &[u8]) -> ContentHash {
+    ContentHash(sha256(&[value]))
+}
+
+/// Id of a record of an input topic: sha256(topic ‖ 0x00 ‖ partition ‖ offset). The same place, the same id.
+pub fn input_record_id(at: &TopicPartition, offset: Offset) -> EventId {
+    EventId(sha256(&[at.topic.as_str().as_bytes(), &[0], &at.partition.to_be_bytes(), &offset.0.to_be_bytes()]))
 }
 
 /// keccak-256 of a payload.

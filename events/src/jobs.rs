@@ -4,15 +4,17 @@
 
 use crate::amount::Amount;
 use crate::bytes::{
-    AssignmentId, BlockHash, Bytes, DestId, EscrowId, JobKey, OwnerKey, PayloadHash, ProcessorId, SettlementId, SignerKey, TxHash,
+    AssignmentId, BlockHash, Bytes, ContentHash, DestId, EscrowId, EventId, JobKey, OwnerKey, PayloadHash, ProcessorId, SettlementId,
+    SignerKey, TxHash,
 };
 use crate::caip::{AccountId, AssetId, ChainId};
+use crate::control::{Command, CommandGiven, CommandTarget};
 use crate::ids::SettlementKind;
 use crate::job_id::JobId;
 use crate::leaves::{JobNumber, KeyType};
-use crate::record::{Progress, StateDigest};
+use crate::record::{InputRef, Progress, StateDigest};
 use crate::source::{BetaReputation, EscrowCaps, MatchedSlot, PublicKey, Registration, ReportedOutcome};
-use crate::units::{Batch, BlockNumber, Count, Execution, Gas, Slot, Timestamp};
+use crate::units::{Batch, BlockNumber, Count, Execution, Gas, Offset, Slot, Timestamp};
 
 crate::wire_enum! {
     /// How a job was first heard of.
@@ -305,6 +307,8 @@ crate::message! {
         14 source: BlockRef,
         /// Reserved for the leaf's share of its root.
         15 reserved: Amount,
+        /// How often an operator had it planned anew after its lane had given it up.
+        16 requeued: u32,
     }
 
     /// An output was accepted: first valid one of its execution.
@@ -321,6 +325,8 @@ crate::message! {
         5 payload_hash: PayloadHash,
         /// The processor's signature.
         6 signature: Bytes,
+        /// Where its record stands in the partition of `outputs.v1` with this partition's number.
+        7 offset: Option<Offset>,
     }
 
     /// An output was refused when settle decided it (the API may have known less).
@@ -371,6 +377,8 @@ crate::message! {
         9 not_after: Timestamp,
         /// Reserved: one `max_charge`.
         10 reserved: Amount,
+        /// How often an operator had it planned anew after its lane had given it up.
+        11 requeued: u32,
     }
 
     /// A report was attributed to an execution.
@@ -478,7 +486,7 @@ crate::message! {
         6 charge: Amount,
     }
 
-    /// A settlement ended without its effect: a dead letter follows.
+    /// A lane gave a settlement up: a dead letter. Until the time of its assignment is over an operator may have it planned anew.
     pub struct SettlementDead {
         /// The settlement.
         1 settlement_id: SettlementId,
@@ -635,6 +643,50 @@ crate::message! {
         /// What was compared.
         4 what: String,
     }
+
+    /// A record of an input topic can't be decided, and is kept for an operator: a dead letter.
+    pub struct InputQuarantined {
+        /// The record's topic, partition, offset and id.
+        1 input: InputRef,
+        /// Hash of its value. The topic keeps the value for ever.
+        2 hash: ContentHash,
+        /// Length of its value, in bytes.
+        3 length: u32,
+        /// The first bytes of its value.
+        4 front: Bytes,
+        /// Why it can't be decided.
+        5 reason: String,
+    }
+
+    /// An operator had a dead letter tried again; what that caused follows in the same record.
+    pub struct DeadLetterRequeued {
+        /// The dead letter.
+        1 dead_letter: EventId,
+        /// The command.
+        2 given: CommandGiven,
+        /// The settlement that is planned anew; absent for a record of an input topic.
+        3 settlement_id: Option<SettlementId>,
+    }
+
+    /// An operator looked at a dead letter, and nothing more is to be done.
+    pub struct DeadLetterResolved {
+        /// The dead letter.
+        1 dead_letter: EventId,
+        /// The command.
+        2 given: CommandGiven,
+    }
+
+    /// An operator's command was refused, and changed nothing.
+    pub struct CommandRefused {
+        /// The command.
+        1 given: CommandGiven,
+        /// What it was about.
+        2 target: CommandTarget,
+        /// What was to be done.
+        3 command: Command,
+        /// Why it was refused.
+        4 reason: String,
+    }
 }
 
 crate::events! {
@@ -670,6 +722,10 @@ crate::events! {
         42 Posted,
         43 LedgerDiffers,
         44 AccountRefunded,
+        50 InputQuarantined,
+        51 DeadLetterRequeued,
+        52 DeadLetterResolved,
+        53 CommandRefused,
         64 StateDigest,
     }
 }

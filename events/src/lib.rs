@@ -11,6 +11,7 @@ pub mod amount;
 pub mod attributes;
 pub mod bytes;
 pub mod caip;
+pub mod control;
 pub mod derived;
 pub mod eip712;
 pub mod ids;

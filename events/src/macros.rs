@@ -56,6 +56,8 @@ macro_rules! message {
             fn encode_to(&self, out: &mut Vec<u8>) {
                 $( $crate::wire::Occurs::put(&self.$field, $tag, out); )*
             }
+            // A message without fields refuses the first that comes.
+            #[allow(clippy::never_loop)]
             fn decode(bytes: &[u8]) -> Result<Self, $crate::wire::WireError> {
                 #[allow(unused_mut)]
                 let mut buf = bytes;
@@ -80,8 +82,8 @@ macro_rules! message {
                 <Self as $crate::wire::Message>::decode($crate::wire::read_delimited(buf)?)
             }
             fn register(schema: &mut $crate::schema::Schema) {
-                schema.define(stringify!($name), |schema| {
-                    $( <$type as $crate::wire::Occurs>::register_type(schema); )*
+                schema.define(stringify!($name), |_schema| {
+                    $( <$type as $crate::wire::Occurs>::register_type(_schema); )*
                     $crate::schema::message(&[$($doc),*], stringify!($name), &[ $(
                         $crate::schema::Line {
                             docs: &[$($field_doc),*],

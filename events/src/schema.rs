@@ -3,6 +3,7 @@
 //! `events/proto` holds what [`files`] gives; a test compares them. One file per topic family, each in its own package
 //! and complete in itself, so that a subscriber takes the one file that it needs.
 
+use crate::control::ControlCommand;
 use crate::derived::{DeadLetter, ReceiptsEvent, ReputationObserved};
 use crate::jobs::JobsEvent;
 use crate::lanes::LanesEvent;
@@ -29,6 +30,11 @@ pub fn files() -> Vec<SchemaFile> {
         file("outputs", &{
             let mut schema = Schema::default();
             OutputSubmitted::register(&mut schema);
+            schema
+        }),
+        file("control", &{
+            let mut schema = Schema::default();
+            ControlCommand::register(&mut schema);
             schema
         }),
         file("derived", &{

@@ -4,6 +4,7 @@
 //! reason, while a reader that folds must stop there.
 
 use crate::bytes::{Bytes, RecordHash, WriterId};
+use crate::control::ControlCommand;
 use crate::derived::{DeadLetter, ReceiptsEvent, ReputationObserved};
 use crate::jobs::JobsEvent;
 use crate::lanes::LanesEvent;
@@ -136,10 +137,11 @@ pub fn value_json(topic: &Topic, value: &[u8]) -> Result<String, ViewError> {
         Topic::Jobs => entry_json::<JobsEvent>(topic, value),
         Topic::Lanes => entry_json::<LanesEvent>(topic, value),
         Topic::Outputs => message_json::<OutputSubmitted>(topic, value),
+        Topic::Control => message_json::<ControlCommand>(topic, value),
         Topic::Receipts => message_json::<ReceiptsEvent>(topic, value),
         Topic::Reputation => message_json::<ReputationObserved>(topic, value),
         Topic::DeadLetters => message_json::<DeadLetter>(topic, value),
-        Topic::Control | Topic::Checkpoints => Err(ViewError::NoSchema(topic.name("").to_string())),
+        Topic::Checkpoints => Err(ViewError::NoSchema(topic.name("").to_string())),
     }
 }
 

@@ -282,6 +282,7 @@ mod tests {
             },
             not_after: Timestamp(1),
             reserved: Amount(1),
+            requeued: 0,
         };
         let leaf = AssignmentLeaf {
             assignment_id,

@@ -106,6 +106,8 @@ pub(super) fn all() -> Vec<Golden> {
     topic::<LanesEvent>("lanes", "LanesEvent", LanesEvent::name, &mut all);
     let (filled, bare) = (sample::output(Seed::filled), sample::output(Seed::bare));
     all.push(golden("outputs", "OutputSubmitted", "OutputSubmitted", &filled, &bare));
+    let (filled, bare) = (sample::control(Seed::filled), sample::control(Seed::bare));
+    all.push(golden("control", "ControlCommand", "ControlCommand", &filled, &bare));
     let (filled, bare) = (sample::derived(Seed::filled), sample::derived(Seed::bare));
     each_event::<ReceiptsEvent>("derived", "ReceiptsEvent", ReceiptsEvent::name, &mut all);
     all.push(golden("derived", "ReputationObserved", "ReputationObserved", &filled.1, &bare.1));

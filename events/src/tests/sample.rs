@@ -3,6 +3,7 @@
 use crate::amount::Amount;
 use crate::bytes::*;
 use crate::caip::{AccountId, AssetId, ChainId};
+use crate::control::{Command, CommandTarget, ControlCommand, Requeue, Resolve};
 use crate::derived::{DeadLetter, Receipt, ReputationObserved};
 use crate::job_id::{JobId, MultiOrigin};
 use crate::leaves::JobNumber;
@@ -66,8 +67,8 @@ macro_rules! fixed_samples {
     )* };
 }
 fixed_samples! {
-    Genesis BlockHash TxHash JobKey OwnerKey DestId AssignmentId SettlementId EscrowId EventId RecordHash StateHash PayloadHash MerkleNode
-    ProcessorId SignerKey WriterId EvmAddress
+    Genesis BlockHash TxHash JobKey OwnerKey DestId AssignmentId SettlementId EscrowId EventId RecordHash StateHash PayloadHash ContentHash
+    MerkleNode ProcessorId SignerKey WriterId EvmAddress
 }
 
 macro_rules! number_samples {
@@ -114,6 +115,16 @@ impl Sample for Amount {
 impl Sample for JobNumber {
     fn sample(seed: &mut Seed) -> Self {
         if seed.bare { Self(0) } else { Self(u128::MAX - u128::from(seed.draw())) }
+    }
+}
+impl Sample for CommandTarget {
+    fn sample(seed: &mut Seed) -> Self {
+        Self::DeadLetterTarget(Sample::sample(seed))
+    }
+}
+impl Sample for Command {
+    fn sample(seed: &mut Seed) -> Self {
+        seed.choose(&[Self::Requeue(Requeue {}), Self::Resolve(Resolve {})]).clone()
     }
 }
 impl Sample for MultiOrigin {
@@ -178,6 +189,11 @@ pub(crate) fn claim(seed: fn(u64) -> Seed) -> Claim {
 /// A receipt, an observation and a dead letter.
 pub(crate) fn derived(seed: fn(u64) -> Seed) -> (Receipt, ReputationObserved, DeadLetter) {
     (Sample::sample(&mut seed(1)), Sample::sample(&mut seed(2)), Sample::sample(&mut seed(3)))
+}
+
+/// A command.
+pub(crate) fn control(seed: fn(u64) -> Seed) -> ControlCommand {
+    Sample::sample(&mut seed(1))
 }
 
 /// A submitted output.

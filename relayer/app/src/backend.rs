@@ -105,7 +105,7 @@ pub fn topics(config: &Config, sources: &[ChainId]) -> Vec<(TopicName, NonZeroU3
     let journal = &config.journal;
     let mut topics: Vec<(Topic, NonZeroU32)> = sources.iter().map(|chain| (Topic::Source(chain.clone()), NonZeroU32::MIN)).collect();
     topics.push((Topic::Lanes, journal.lane_partitions));
-    for topic in [Topic::Jobs, Topic::Outputs, Topic::Receipts, Topic::Reputation, Topic::DeadLetters] {
+    for topic in [Topic::Jobs, Topic::Outputs, Topic::Control, Topic::Receipts, Topic::Reputation, Topic::DeadLetters] {
         topics.push((topic, journal.partitions));
     }
     topics.into_iter().map(|(topic, partitions)| (topic.name(&journal.prefix), partitions)).collect()

@@ -3,10 +3,12 @@
 //! Secrets stand here by reference only (`file` or `env`). Environment variables named `ACURAST_RELAYER__SECTION__KEY`
 //! replace single values of the file; lists are set in the file.
 
+mod admin;
 mod checkpoints;
 mod lanes;
 mod signer;
 
+pub use admin::AdminConfig;
 pub use checkpoints::CheckpointsConfig;
 pub use lanes::EvmLaneConfig;
 pub use signer::{SignerConfig, SignerKind};
@@ -49,6 +51,9 @@ pub struct Config {
     /// The HTTP interface.
     #[serde(default)]
     pub api: ApiConfig,
+    /// The interface for operators' commands.
+    #[serde(default)]
+    pub admin: AdminConfig,
     /// Logs.
     #[serde(default)]
     pub log: LogConfig,
@@ -461,6 +466,9 @@ impl Config {
         }
         if let Some(checkpoints) = &self.checkpoints {
             checkpoints.check()?;
+        }
+        if let Some((name, reason)) = self.admin.fault(self.api.listen) {
+            return invalid(format!("admin.{name}"), reason);
         }
         for (index, evm) in self.evm.iter().enumerate() {
             let key = |name: &str| format!("evm[{index}].{name}");

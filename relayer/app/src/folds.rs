@@ -136,7 +136,7 @@ impl Fold for Partition {
     fn fold(&mut self, record: &AcceptedRecord) -> Result<(), String> {
         let events = record.record.decode_events::<JobsEvent>().map_err(|error| error.to_string())?;
         let subject = Subject::from_bytes(&record.record.subject).map_err(|error| error.to_string())?;
-        self.evolve(record.record.input.as_ref(), &subject, &events).map_err(|error| error.to_string())
+        self.evolve(record.record.at, record.record.input.as_ref(), &subject, &events).map_err(|error| error.to_string())
     }
 
     fn rows(&mut self) -> Result<Vec<Row>, String> {

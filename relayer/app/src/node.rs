@@ -1,6 +1,6 @@
 //! The relayer as a whole: opens storage, connects to the chains, follows every partition, and owns those that are its own.
 
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, admin};
 use crate::attester_memory::AttesterMemory;
 use crate::backend;
 use crate::checkpoints::Checkpoints;
@@ -51,6 +51,9 @@ pub enum StartError {
     /// This replica can't be told what to own.
     #[error(transparent)]
     Membership(#[from] MembershipError),
+    /// The admin interface's token can't be read.
+    #[error(transparent)]
+    Admin(#[from] admin::TokenError),
 }
 
 /// A relayer that is connected and checked, and ready to run.
@@ -120,16 +123,22 @@ impl Node {
             let at = parts.places.jobs(index);
             parts.add(format!("settle {index}"), at.clone(), at, settle, tracing::info_span!("settle", partition = index));
         }
-        let state = ApiState {
+        let state = Arc::new(ApiState {
             settle: handles,
             journal,
             outputs: Topic::Outputs.name(&config.journal.prefix),
+            control: Topic::Control.name(&config.journal.prefix),
             payload_bytes_max: config.api.payload_bytes_max,
             answer_max: Duration::from_millis(config.api.answer_ms_max),
             metrics,
             registry: prometheus,
-        };
-        parts.group.spawn("http", api::serve(config.api.listen, Arc::new(state), stop.clone()));
+        });
+        if let Some(token) = &config.admin.token {
+            let token = admin::Token::read(token)?;
+            let router = admin::router(state.clone(), token);
+            parts.group.spawn("admin", api::serve(config.admin.listen, router, stop.clone()));
+        }
+        parts.group.spawn("http", api::serve(config.api.listen, api::router(state), stop.clone()));
         if let Some(checkpoints) = &config.checkpoints {
             let checkpoints = Checkpoints::new(checkpoints, &config.data_dir, store.clone())?;
             parts.group.spawn("checkpoints", checkpoints.run(parts.ground.metrics.clone(), stop.clone()));
@@ -256,6 +265,7 @@ impl Parts {
             sources: sources.to_vec(),
             lanes: lanes.to_vec(),
             outputs: Topic::Outputs.name(prefix).partition(index),
+            control: Topic::Control.name(prefix).partition(index),
             policy,
             rules,
             publisher,

@@ -1,9 +1,10 @@
 //! Questions to a settle loop. It answers between batches, so what it says is what was read back from the journal.
 
-use acurast_events::bytes::{JobKey, OwnerKey, PayloadHash, SettlementId, TxHash};
+use crate::settle::Announce;
+use acurast_events::bytes::{EventId, JobKey, OwnerKey, PayloadHash, SettlementId, TxHash};
 use acurast_events::outputs::Output;
 use acurast_events::units::Offset;
-use acurast_relayer_core::JobView;
+use acurast_relayer_core::{CommandResult, JobView, LetterView};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -59,6 +60,21 @@ pub enum Query {
     Jobs(Option<JobKey>, usize, oneshot::Sender<Vec<(JobKey, JobView)>>),
     /// One job.
     Job(JobKey, oneshot::Sender<Option<JobView>>),
+    /// Dead letters in order of their ids.
+    Letters {
+        /// Also those that ended.
+        all: bool,
+        /// Only those behind this one.
+        after: Option<EventId>,
+        /// At most so many and one more.
+        limit: usize,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<LetterView>>,
+    },
+    /// One dead letter.
+    Letter(EventId, oneshot::Sender<Option<LetterView>>),
+    /// What a command came to.
+    Command(EventId, oneshot::Sender<Option<CommandResult>>),
 }
 
 /// The settle loop is gone: the process is stopping.
@@ -72,14 +88,15 @@ pub struct SettleHandle {
     partition: u32,
     queries: mpsc::Sender<Query>,
     outputs: watch::Receiver<Offset>,
+    control: watch::Receiver<Offset>,
 }
 
 impl SettleHandle {
-    /// A handle, and the two ends that the loop keeps: questions to answer, and the next output position to announce.
-    pub fn new(partition: u32) -> (Self, mpsc::Receiver<Query>, watch::Sender<Offset>) {
+    /// A handle, and the two ends that the loop keeps: questions to answer, and the next positions to announce.
+    pub fn new(partition: u32) -> (Self, mpsc::Receiver<Query>, Announce) {
         let (queries, receiver) = mpsc::channel(256);
-        let (announce, outputs) = watch::channel(Offset(0));
-        (Self { partition, queries, outputs }, receiver, announce)
+        let (announce, outputs, control) = Announce::new();
+        (Self { partition, queries, outputs, control }, receiver, announce)
     }
 
     /// The partition of `jobs.v1`.
@@ -123,6 +140,38 @@ impl SettleHandle {
     /// When the loop is gone.
     pub async fn job(&self, key: JobKey) -> Result<Option<JobView>, QueryError> {
         self.ask(|reply| Query::Job(key, reply)).await
+    }
+
+    /// Dead letters after `after`, at most `limit` and one more; `all` with those that ended.
+    ///
+    /// # Errors
+    /// When the loop is gone.
+    pub async fn letters(&self, all: bool, after: Option<EventId>, limit: usize) -> Result<Vec<LetterView>, QueryError> {
+        self.ask(|reply| Query::Letters { all, after, limit, reply }).await
+    }
+
+    /// One dead letter.
+    ///
+    /// # Errors
+    /// When the loop is gone.
+    pub async fn letter(&self, id: EventId) -> Result<Option<LetterView>, QueryError> {
+        self.ask(|reply| Query::Letter(id, reply)).await
+    }
+
+    /// What a command came to.
+    ///
+    /// # Errors
+    /// When the loop is gone.
+    pub async fn command(&self, id: EventId) -> Result<Option<CommandResult>, QueryError> {
+        self.ask(|reply| Query::Command(id, reply)).await
+    }
+
+    /// Waits until the command at `offset` was decided and what it caused was read back.
+    ///
+    /// # Errors
+    /// When the loop is gone.
+    pub async fn control_taken(&self, offset: Offset) -> Result<(), QueryError> {
+        self.control.clone().wait_for(|next| *next > offset).await.map(|_| ()).map_err(|_| QueryError)
     }
 
     /// Waits until the output at `offset` was decided and what it caused was read back.

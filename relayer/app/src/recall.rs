@@ -161,6 +161,7 @@ mod tests {
             start: Timestamp(1),
             source: BlockRef { chain, number: BlockNumber(1), hash: BlockHash([1; 32]), timestamp: Timestamp(1) },
             reserved: Amount(1),
+            requeued: 0,
         }
     }
 

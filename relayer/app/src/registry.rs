@@ -107,6 +107,7 @@ pub enum RegistryError {
 }
 
 /// The pure sides of all destinations.
+#[derive(Default)]
 pub struct ChainRules(BTreeMap<ChainId, Box<dyn DestinationRules>>);
 
 impl Rules for ChainRules {

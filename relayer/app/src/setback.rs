@@ -161,7 +161,7 @@ impl Recoverable for SettleError {
         match self {
             Self::Owned(error) => error.setback(),
             Self::Follow(error) => error.setback(),
-            Self::Outputs(error) => error.setback(),
+            Self::Input(error) => error.setback(),
             Self::Publish(error) => error.setback(),
             Self::Store(error) => error.setback(),
             Self::Decide(_) | Self::Evolve(_) | Self::Seal(_) | Self::Version(_) | Self::InputLost(_) => None,

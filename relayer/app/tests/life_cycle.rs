@@ -155,7 +155,7 @@ impl Fold {
         self.position += 1;
         let mut answered = BTreeSet::new();
         while let Some(decision) = self.partition.decide_next(&self.policy, &self.rules, input, reference.as_ref(), &answered).unwrap() {
-            self.partition.evolve(reference.as_ref(), &decision.subject, &decision.events).unwrap();
+            self.partition.evolve(Timestamp(0), reference.as_ref(), &decision.subject, &decision.events).unwrap();
             answered.insert(decision.subject);
         }
         let rows = self.partition.changes().unwrap();

@@ -4,6 +4,8 @@
 
 mod support;
 
+use acurast_events::topics::TopicName;
+use acurast_relayer_journal::{EmbeddedJournal, EventJournal, NewRecord};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::{Answer, Assignment, PATIENCE, World, world};
@@ -249,5 +251,97 @@ async fn a_relayer_that_is_killed_goes_on_where_it_was_and_settles_once() {
     assert_eq!(world.settled(&assignment, 0), 1);
     assert_eq!(accepted(&world.submit(&output).await), accepted(&first));
     assert_eq!(world.end("SIGTERM"), Some(0));
+    assert!(world.ok(&["replay"]).contains("all digests equal"));
+}
+
+/// Gives the relayer an admin interface at a free port; returns its address and the token.
+fn with_admin(world: &World) -> (String, String) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let token = "5".repeat(64);
+    let file = world.config().with_file_name("admin-token");
+    std::fs::write(&file, &token).unwrap();
+    let mut text = std::fs::read_to_string(world.config()).unwrap();
+    text.push_str(&format!("\n[admin]\nlisten = \"{free}\"\ntoken = {{ file = {:?} }}\n", file.display().to_string()));
+    std::fs::write(world.config(), text).unwrap();
+    (format!("http://{free}/v1/commands"), token)
+}
+
+/// Writes a record as somebody else's program would, while no relayer runs.
+async fn spoil(world: &World, topic: &str, value: &[u8]) {
+    let journal = EmbeddedJournal::open(&world.config().with_file_name("data").join("journal")).unwrap();
+    let at = TopicName::new(topic).partition(0);
+    journal.append(&at, vec![NewRecord { key: Vec::new(), value: value.to_vec(), attributes: Vec::new() }]).await.unwrap();
+}
+
+fn letters(world: &World, args: &[&str]) -> Vec<Value> {
+    let all = ["dlq", "list", "--json"].into_iter().chain(args.iter().copied()).collect::<Vec<_>>();
+    serde_json::from_str(&world.ok(&all)).unwrap()
+}
+
+#[tokio::test]
+async fn a_poison_record_waits_for_an_operator_whose_commands_need_the_token_and_are_in_the_journal() {
+    let Some(mut world) = world().await else { return };
+    let world = world.as_mut().unwrap();
+    world.start();
+    world.end("SIGTERM");
+    spoil(world, OUTPUTS, b"\xff no output").await;
+    spoil(world, "acurast.control.v1", b"\xff no command").await;
+    let (commands, token) = with_admin(world);
+    world.start();
+    let deadline = Instant::now() + PATIENCE;
+    let mut open = letters(world, &[]);
+    while open.len() < 2 {
+        assert!(Instant::now() < deadline, "{open:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        open = letters(world, &[]);
+    }
+    let of = |topic: &str| open.iter().find(|letter| letter["input"]["topic"] == topic).unwrap_or_else(|| panic!("{open:#?}"));
+    let (output, command) = (of(OUTPUTS)["dead_letter"].as_str().unwrap(), of("acurast.control.v1")["dead_letter"].as_str().unwrap());
+    assert!(of(OUTPUTS)["reason"].as_str().unwrap().contains("of acurast.outputs.v1/0 can't be decided"), "{open:#?}");
+
+    // Nobody gives commands without the token, and what was refused so leaves no trace.
+    let before = world.records("acurast.control.v1").len();
+    let body = json!({ "command": "resolve", "dead_letter": output, "who": "eve", "why": "it is mine" });
+    let client = reqwest::Client::new();
+    for wrong in [None, Some("5".repeat(63)), Some(String::new())] {
+        let request = client.post(&commands).json(&body);
+        let request = wrong.iter().fold(request, |request, token| request.bearer_auth(token));
+        assert_eq!(request.send().await.unwrap().status(), 401);
+    }
+    let unexplained = json!({ "command": "resolve", "dead_letter": output, "who": "ana", "why": " " });
+    assert_eq!(client.post(&commands).bearer_auth(&token).json(&unexplained).send().await.unwrap().status(), 422);
+    assert_eq!(world.records("acurast.control.v1").len(), before);
+
+    // It still can't be decided: refused, with a record, and open as before.
+    let refused = world.cli(&["dlq", "requeue", output, "--why", "was it the version?", "--who", "ana"]);
+    let said = String::from_utf8(refused.stdout).unwrap();
+    assert!(!refused.status.success() && said.contains("still can't be decided"), "{said}");
+    let said = world.ok(&["dlq", "resolve", output, command, "--why", "nobody's records", "--who", "ana"]);
+    assert_eq!(said.matches(": resolved by command 0x").count(), 2, "{said}");
+    assert!(letters(world, &[]).is_empty());
+    // The same request again, as after a lost answer.
+    let body = json!({ "command": "resolve", "dead_letter": output, "who": "ana", "why": "again", "id": format!("0x{}", "ab".repeat(32)) });
+    for _ in 0..2 {
+        let answer = client.post(&commands).bearer_auth(&token).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 409);
+        let answer: Value = answer.json().await.unwrap();
+        assert!(answer["reason"].as_str().unwrap().contains("resolved before, by ana"), "{answer}");
+    }
+
+    // Everything else goes on, and the journal tells who did what.
+    let assignment = world.assign();
+    let signed = world.sign(&assignment, 0, b"behind the poison");
+    accepted(&world.submit(&signed).await);
+    assert_eq!(world.end("SIGTERM"), Some(0));
+    let ended = letters(world, &["--all"]);
+    assert_eq!(
+        ended.iter().filter(|letter| letter["state"] == "resolved" && letter["end"]["given"]["who"] == "ana").count(),
+        2,
+        "{ended:#?}"
+    );
+    let told = world.records(JOBS).join("\n");
+    let events =
+        ["input_quarantined", "command_refused", "dead_letter_resolved"].map(|name| told.matches(&format!("{{\"{name}\":")).count());
+    assert_eq!(events, [2, 2, 2], "two poison records, two refusals, two resolved");
     assert!(world.ok(&["replay"]).contains("all digests equal"));
 }

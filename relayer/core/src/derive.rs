@@ -6,20 +6,21 @@
 //! The pallet's own beta reputation is carried as the chain says it; a port that is checked against it is a fold over
 //! `ExecutionReported` and belongs to whoever scores.
 
+use crate::letters::{KIND_DEAD_LETTER, matter};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{Bytes, EventId, JobKey, RecordHash};
 use acurast_events::derived::{DeadLetter, JobReceipt, Receipt, ReceiptReversed, ReputationObserved};
 use acurast_events::ids::job_key;
-use acurast_events::jobs::{ExecutionEnded, Fault, JobsEvent, SettlementFinal};
+use acurast_events::jobs::{ExecutionEnded, JobsEvent, SettlementFinal};
 use acurast_events::record::{InputRef, Record};
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::Offset;
 use acurast_events::{bytes::Genesis, wire::Message};
 
-/// Numbers of derived messages in their ids, apart from those of the events that they derive from.
+/// Numbers of derived messages in their ids, apart from those of the events that they derive from. That of dead letters is
+/// [`KIND_DEAD_LETTER`].
 const KIND_RECEIPT: u16 = 0x0100;
 const KIND_REPUTATION: u16 = 0x0101;
-const KIND_DEAD_LETTER: u16 = 0x0102;
 const KIND_JOB_RECEIPT: u16 = 0x0103;
 const KIND_RECEIPT_REVERSED: u16 = 0x0104;
 
@@ -63,6 +64,12 @@ impl Origin<'_> {
     }
 
     fn of(&self, n: u32, event: &JobsEvent) -> Vec<Derived> {
+        let mut derived = self.told(n, event);
+        derived.extend(self.dead_letter(n, event));
+        derived
+    }
+
+    fn told(&self, n: u32, event: &JobsEvent) -> Vec<Derived> {
         match event {
             JobsEvent::ExecutionEnded(ended) => {
                 let job = job_key(self.genesis, &ended.job);
@@ -80,8 +87,6 @@ impl Origin<'_> {
                 at: self.record.at,
             })],
             JobsEvent::SettlementReversed(reversed) => {
-                let reason =
-                    format!("finality of the destination broke: transaction {} of block {} is gone", reversed.tx, reversed.was.number);
                 let receipt = ReceiptReversed {
                     id: self.id(KIND_RECEIPT_REVERSED, n),
                     origin: self.origin.clone(),
@@ -93,19 +98,7 @@ impl Origin<'_> {
                     charge: reversed.charge,
                     at: self.record.at,
                 };
-                let letter = self.dead_letter(n, reversed.settlement_id.as_bytes(), &reason, Fault::Chain, event);
-                vec![Derived::ReceiptReversed(Box::new(receipt)), letter]
-            }
-            JobsEvent::SettlementDead(dead) => {
-                vec![self.dead_letter(n, dead.settlement_id.as_bytes(), &dead.reason, dead.fault, event)]
-            }
-            JobsEvent::NoUsableKey(none) => {
-                let reason = format!("processor {} has no key that destination {} accepts", none.processor, none.dest_id);
-                vec![self.dead_letter(n, &self.record.subject.0, &reason, Fault::Processor, event)]
-            }
-            JobsEvent::LedgerDiffers(differs) => {
-                let reason = format!("{}: ledger {}, contract {}", differs.what, differs.ledger, differs.contract);
-                vec![self.dead_letter(n, differs.escrow_id.as_bytes(), &reason, Fault::Unknown, event)]
+                vec![Derived::ReceiptReversed(Box::new(receipt))]
             }
             _ => Vec::new(),
         }
@@ -162,15 +155,16 @@ impl Origin<'_> {
         }
     }
 
-    fn dead_letter(&self, n: u32, subject: &[u8], reason: &str, fault: Fault, event: &JobsEvent) -> Derived {
-        Derived::DeadLetter(DeadLetter {
+    fn dead_letter(&self, n: u32, event: &JobsEvent) -> Option<Derived> {
+        let of = matter(event, &self.record.subject)?;
+        Some(Derived::DeadLetter(DeadLetter {
             id: self.id(KIND_DEAD_LETTER, n),
             origin: self.origin.clone(),
-            subject: Bytes(subject.to_vec()),
-            reason: reason.to_owned(),
-            fault,
+            subject: of.about,
+            reason: of.reason,
+            fault: of.fault,
             bytes: Bytes(event.encode()),
             at: self.record.at,
-        })
+        }))
     }
 }

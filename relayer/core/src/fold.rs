@@ -66,6 +66,7 @@ impl<'a> Scope<'a> {
             Subject::Job(key) => job = partition.job(key).cloned(),
             Subject::Account(id) => account = partition.account(id).cloned(),
             Subject::Lane(id) => lane = partition.lane(id).cloned(),
+            Subject::Partition => {}
         }
         Self { partition, subject, job, account, lane, folded: 0 }
     }
@@ -98,6 +99,13 @@ impl<'a> Scope<'a> {
             JobsEvent::Posted(event) => self.posted(event).map_err(refused)?,
             JobsEvent::LedgerDiffers(event) => self.expect_account(&event.escrow_id).map(|_| ()),
             JobsEvent::SettlementReversed(event) => self.expect_account(&event.escrow_id).map(|_| ()),
+            // Dead letters are rows of their own, see `letters`.
+            JobsEvent::InputQuarantined(_) | JobsEvent::DeadLetterResolved(_) | JobsEvent::CommandRefused(_) => match self.subject {
+                Subject::Partition => Ok(()),
+                Subject::Job(_) | Subject::Account(_) | Subject::Lane(_) => {
+                    Err("it is the partition's own, and the record's subject is not")
+                }
+            },
             JobsEvent::JobOpened(event) => self.job_opened(event),
             JobsEvent::JobClosed(_) => {
                 let key = self.job_closed().map_err(contradiction)?;
@@ -213,7 +221,7 @@ impl<'a> Scope<'a> {
                     (Subject::Lane(lane), _) => {
                         self.lane.get_or_insert_with(|| LaneBook::new(lane.clone())).ledger.post(event.reason, entry)?;
                     }
-                    (Subject::Job(_), None) | (Subject::Account(_), _) => return Ok(Err(NO_JOB)),
+                    (Subject::Job(_), None) | (Subject::Account(_) | Subject::Partition, _) => return Ok(Err(NO_JOB)),
                 },
             }
             if let Some(job) = &mut self.job

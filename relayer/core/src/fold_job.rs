@@ -56,7 +56,7 @@ pub(crate) fn event(job: &mut Job, event: &JobsEvent, ticket: Ticket) -> Folded 
             let key = key_of(job, &event.assignment_id)?;
             let settling = settling_mut(job, &key)?;
             settling.lane = Some(event.lane.clone());
-            plan(&mut settling.root)?;
+            plan(&mut settling.root, event.requeued)?;
             job.settlements.insert(event.settlement_id, SettlementPlace { assignment: key, execution: None });
             Ok(())
         }
@@ -73,7 +73,7 @@ pub(crate) fn event(job: &mut Job, event: &JobsEvent, ticket: Ticket) -> Folded 
         }
         JobsEvent::FulfillmentPlanned(event) => {
             let place = SettlementPlace { assignment: key_of(job, &event.assignment_id)?, execution: Some(event.execution) };
-            plan(job.settlement_mut(&place).ok_or(NO_SETTLEMENT)?)?;
+            plan(job.settlement_mut(&place).ok_or(NO_SETTLEMENT)?, event.requeued)?;
             job.settlements.insert(event.settlement_id, place);
             let key = ExecutionKey { assignment: place.assignment, execution: event.execution };
             // The lane's partition has its own copy from here on.
@@ -118,6 +118,7 @@ pub(crate) fn event(job: &mut Job, event: &JobsEvent, ticket: Ticket) -> Folded 
         JobsEvent::SettlementDead(event) => {
             end(settlement_of(job, &event.settlement_id)?, Stage::Dead { reason: event.reason.clone(), fault: event.fault })
         }
+        JobsEvent::DeadLetterRequeued(event) => event.settlement_id.map_or(Ok(()), |id| requeued(job, &id)),
         JobsEvent::ExecutionEnded(event) => ended(job, event),
         JobsEvent::RevokedByOpener(event) => {
             let key = key_of(job, &event.assignment_id)?;
@@ -148,11 +149,17 @@ pub(crate) fn event(job: &mut Job, event: &JobsEvent, ticket: Ticket) -> Folded 
         | JobsEvent::AccountRefunded(_)
         | JobsEvent::Posted(_)
         | JobsEvent::LedgerDiffers(_)
-        | JobsEvent::SettlementReversed(_) => Err("it is folded elsewhere"),
+        | JobsEvent::SettlementReversed(_)
+        | JobsEvent::InputQuarantined(_)
+        | JobsEvent::DeadLetterResolved(_)
+        | JobsEvent::CommandRefused(_) => Err("it is folded elsewhere"),
     }
 }
 
-fn plan(settlement: &mut Settlement) -> Folded {
+fn plan(settlement: &mut Settlement, requeued: u32) -> Folded {
+    if settlement.requeued != requeued {
+        return Err("the intent counts its requeues otherwise");
+    }
     match settlement.stage {
         Stage::Idle | Stage::Waiting { .. } => {
             settlement.stage = Stage::Planned { included: None };
@@ -168,6 +175,23 @@ fn end(settlement: &mut Settlement, stage: Stage) -> Folded {
     }
     settlement.stage = stage;
     Ok(())
+}
+
+/// What a lane gave up is to be planned anew; the intent follows in the same record.
+fn requeued(job: &mut Job, id: &SettlementId) -> Folded {
+    let place = place_of(job, id)?;
+    if place.execution.is_some_and(|execution| job.has_ended(&place.assignment, execution)) {
+        return Err("the execution has its outcome");
+    }
+    let settlement = job.settlement_mut(&place).ok_or(NO_SETTLEMENT)?;
+    match settlement.stage {
+        Stage::Dead { .. } => {
+            settlement.stage = Stage::Idle;
+            settlement.requeued = settlement.requeued.checked_add(1).ok_or("it was requeued 2³² times")?;
+            Ok(())
+        }
+        Stage::Idle | Stage::Waiting { .. } | Stage::Planned { .. } | Stage::Final(_) => Err("the settlement was not given up"),
+    }
 }
 
 fn waiting(job: &mut Job, event: &e::SettlementWaiting, ticket: Ticket) -> Folded {
@@ -241,6 +265,7 @@ fn output_accepted(job: &mut Job, event: &e::OutputAccepted) -> Folded {
     state.output = Some(AcceptedOutput {
         payload_hash: event.payload_hash,
         pending: Some(PendingOutput { payload: event.payload.clone(), signature: event.signature.clone() }),
+        offset: event.offset,
     });
     state.fulfillment = Some(Settlement::new(fulfillment_settlement_id(&event.assignment_id, event.execution)));
     job.touched.insert(key);

@@ -1,5 +1,6 @@
 //! What settle decides about, and what a decision is: one record's worth of events for one subject (R11).
 
+use crate::letters::{ControlInput, Unreadable};
 use acurast_events::bytes::{Bytes, EscrowId, JobKey};
 use acurast_events::caip::{AccountId, ChainId};
 use acurast_events::jobs::{BlockRef, JobsEvent};
@@ -31,6 +32,10 @@ pub enum Input {
     },
     /// An output that the API took.
     Output(OutputSubmitted),
+    /// An operator's command, with what it is about.
+    Control(Box<ControlInput>),
+    /// A record of `outputs.v1` or `control.v1` that doesn't decode, or that isn't this partition's.
+    Unreadable(Unreadable),
     /// What a lane saw.
     Lane {
         /// The lane.
@@ -52,6 +57,8 @@ pub enum Subject {
     Account(EscrowId),
     /// A lane, for what it cost without any job.
     Lane(AccountId),
+    /// The partition itself, for records of its inputs that can't be decided and for commands that change no job.
+    Partition,
 }
 
 /// A record's subject names nothing that settle knows.
@@ -60,9 +67,10 @@ pub enum Subject {
 pub struct SubjectError(Bytes);
 
 impl Subject {
-    /// The subject's bytes in a record: `j`, `a` or `l`, then the key.
+    /// The subject's bytes in a record: `j`, `a` or `l`, then the key; `p` alone for the partition.
     pub fn to_bytes(&self) -> Bytes {
         let (tag, key) = match self {
+            Self::Partition => (b'p', &[][..]),
             Self::Job(key) => (b'j', key.as_bytes()),
             Self::Account(id) => (b'a', id.as_bytes()),
             Self::Lane(lane) => (b'l', lane.as_str().as_bytes()),
@@ -85,6 +93,7 @@ impl Subject {
                 let text = std::str::from_utf8(lane).map_err(|_| error())?;
                 text.parse().map(Self::Lane).map_err(|_| error())
             }
+            (b'p', []) => Ok(Self::Partition),
             _ => Err(error()),
         }
     }
@@ -96,6 +105,7 @@ impl fmt::Display for Subject {
             Self::Job(key) => write!(f, "job {key}"),
             Self::Account(id) => write!(f, "account {id}"),
             Self::Lane(lane) => write!(f, "lane {lane}"),
+            Self::Partition => f.write_str("the partition"),
         }
     }
 }
@@ -117,14 +127,14 @@ mod tests {
     #[test]
     fn a_subject_comes_back_from_its_bytes() {
         let lane: AccountId = "eip155:1:0x00000000000000000000000000000000000000aa".parse().unwrap();
-        for subject in [Subject::Job(JobKey([1; 32])), Subject::Account(EscrowId([2; 32])), Subject::Lane(lane)] {
+        for subject in [Subject::Job(JobKey([1; 32])), Subject::Account(EscrowId([2; 32])), Subject::Lane(lane), Subject::Partition] {
             assert_eq!(Subject::from_bytes(&subject.to_bytes()), Ok(subject));
         }
     }
 
     #[test]
     fn bytes_that_name_nothing_are_refused() {
-        for bytes in [&b""[..], b"x", b"j123", b"lnot a lane"] {
+        for bytes in [&b""[..], b"x", b"j123", b"lnot a lane", b"p1"] {
             assert!(Subject::from_bytes(&Bytes(bytes.to_vec())).is_err());
         }
     }

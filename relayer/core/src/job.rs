@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! job         OPEN → MATCHED → ASSIGNED → DONE        (DONE: last report of every slot, time, or removal)
-//! settlement  Idle → Waiting(reason) ⇄ … → Planned ⇄ included → Final | Dead
-//! execution   untouched ─ output accepted ─▶ fulfilled | failed
+//! settlement  Idle → Waiting(reason) ⇄ … → Planned ⇄ included → Final | Dead (a dead letter; may be planned anew)
+//! execution   untouched ─ output accepted ─▶ fulfilled | failed at its destination | failed, undelivered at notAfter
 //!                       ├ failure reported ─▶ reported_failure
 //!                       ├ success reported, no output at notAfter ─▶ no_output | unverifiable
 //!                       ├ window over ─▶ missed
@@ -24,7 +24,7 @@ use acurast_events::jobs::{BlockRef, Destination, DestinationRule, Fault, Opened
 use acurast_events::leaves::KeyType;
 use acurast_events::schedule::Span;
 use acurast_events::source::{BetaReputation, MatchedSlot, Registration, ReportedOutcome};
-use acurast_events::units::{Count, Execution, Millis, Timestamp};
+use acurast_events::units::{Count, Execution, Millis, Offset, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -168,6 +168,8 @@ pub struct AcceptedOutput {
     pub payload_hash: PayloadHash,
     /// Payload and signature, until they are handed to a lane; the journal has them for ever.
     pub pending: Option<PendingOutput>,
+    /// Where in `outputs.v1` it stands, to be read again when it is delivered anew; absent: an older version accepted it.
+    pub offset: Option<Offset>,
 }
 
 /// What is to be delivered.

@@ -5,9 +5,9 @@
 //! says as one record per decision, reads it back and folds it with [`Partition::evolve`]:
 //!
 //! ```text
-//! source, outputs, lanes ──▶ decide_next ──▶ append ──▶ read back ──▶ evolve ──▶ changes ──▶ store
-//!                                ▲                                      │
-//!                                └──────────── state ◀──────────────────┘        derive ──▶ receipts, reputation, …
+//! source, outputs, control, lanes ──▶ decide_next ──▶ append ──▶ read back ──▶ evolve ──▶ changes ──▶ store
+//!                                         ▲                                      │
+//!                                         └──────────── state ◀──────────────────┘        derive ──▶ receipts, reputation, …
 //! ```
 //!
 //! # Order that the shell keeps
@@ -32,16 +32,18 @@ mod heard;
 pub mod input;
 pub mod job;
 pub mod ledger;
+pub mod letters;
 pub mod partition;
 pub mod policy;
 pub mod rows;
 pub mod settlement;
 pub mod view;
 
-pub use decide::DecideError;
+pub use decide::{DecideError, WHO_BYTES_MAX, WHY_BYTES_MAX};
 pub use derive::{Derived, derive};
 pub use fold::EvolveError;
 pub use input::{Decision, Input, Subject};
+pub use letters::{CommandResult, ControlInput, Evidence, Letter, LetterEnd, LetterFate, LetterView, Needs, Unreadable};
 pub use partition::Partition;
 pub use policy::{OperatorRoute, OriginRoute, Policy, Rules, SettlementPolicy};
 pub use rows::{Row, RowError, Table};

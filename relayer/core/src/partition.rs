@@ -6,9 +6,11 @@
 
 use crate::account::{Account, LaneBook};
 use crate::fold::{EvolveError, Scope};
+use crate::heard::Heard;
 use crate::input::Subject;
 use crate::job::{AssignmentKey, Job, Settlement, SettlementPlace, Ticket};
-use crate::rows::Dirty;
+use crate::letters::DirtyLetters;
+use crate::rows::{Dirty, Meta};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{AssignmentId, EscrowId, JobKey, OwnerKey, SettlementId};
 use acurast_events::caip::{AccountId, ChainId};
@@ -42,6 +44,7 @@ pub struct Partition {
     index: u32,
     partitions: NonZeroU32,
     records: u64,
+    heard: Heard,
     jobs: BTreeMap<JobKey, Job>,
     accounts: BTreeMap<EscrowId, Account>,
     lanes: BTreeMap<AccountId, LaneBook>,
@@ -61,6 +64,7 @@ impl Partition {
             index,
             partitions,
             records: 0,
+            heard: Heard::default(),
             jobs: BTreeMap::new(),
             accounts: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -74,11 +78,11 @@ impl Partition {
         }
     }
 
-    /// Folds one record that was read back. `input` is the record's input, none for a record that answers none.
+    /// Folds one record that was read back, stamped `at`. `input` is the record's input, none for a record that answers none.
     ///
     /// # Errors
     /// When the events contradict the state. Nothing was changed; the owner stops, because its log and its code disagree.
-    pub fn evolve(&mut self, input: Option<&InputRef>, subject: &Subject, events: &[JobsEvent]) -> Result<(), EvolveError> {
+    pub fn evolve(&mut self, at: Timestamp, input: Option<&InputRef>, subject: &Subject, events: &[JobsEvent]) -> Result<(), EvolveError> {
         let mut scope = Scope::new(self, subject.clone());
         for event in events {
             scope.apply(event)?;
@@ -89,9 +93,11 @@ impl Partition {
                 Subject::Job(_) => job.iter_mut().for_each(|job| job.heard.note(input)),
                 Subject::Account(_) => account.iter_mut().for_each(|account| account.heard.note(input)),
                 Subject::Lane(_) => lane.iter_mut().for_each(|lane| lane.heard.note(input)),
+                Subject::Partition => self.heard.note(input),
             }
         }
         self.records = self.records.saturating_add(1);
+        self.dirty.letters.note(at, input, subject, events);
         if let Some(lane) = lane {
             self.dirty.lane(&lane.lane);
             self.lanes.insert(lane.lane.clone(), lane);
@@ -273,12 +279,21 @@ impl Partition {
         self.wakes.first().map(|(at, _)| *at)
     }
 
+    /// What the partition itself answered of its inputs.
+    pub(crate) fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    pub(crate) fn dirty_letters(&self) -> &DirtyLetters {
+        &self.dirty.letters
+    }
+
     pub(crate) fn take_dirty(&mut self) -> Dirty {
         std::mem::take(&mut self.dirty)
     }
 
-    pub(crate) fn restore(&mut self, records: u64, jobs: Vec<Job>, accounts: Vec<Account>, lanes: Vec<LaneBook>) {
-        self.records = records;
+    pub(crate) fn restore(&mut self, meta: Meta, jobs: Vec<Job>, accounts: Vec<Account>, lanes: Vec<LaneBook>) {
+        (self.records, self.heard) = (meta.records, meta.heard);
         for lane in lanes {
             self.lanes.insert(lane.lane.clone(), lane);
         }

@@ -4,13 +4,15 @@
 //! Same records, same rows, however the records were batched.
 
 use crate::account::Account;
+use crate::heard::Heard;
 use crate::job::{Assignment, AssignmentKey, ExecutionKey, ExecutionState, Job, Retired};
+use crate::letters::{CommandResult, DirtyLetters, Letter, LetterEnd};
 use crate::partition::Partition;
 use acurast_events::bytes::{EscrowId, JobKey, ProcessorId};
 use acurast_events::caip::AccountId;
 use acurast_events::units::Execution;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
@@ -35,6 +37,14 @@ pub enum Table {
     EndedAssignments,
     /// Where the executions of an assignment that left memory stand: assignment_id to the front of their keys.
     EndedAssignmentIds,
+    /// Dead letters by id, as they were opened.
+    Letters,
+    /// Ids of dead letters that are open; no value.
+    OpenLetters,
+    /// How dead letters ended, by their id.
+    LetterEnds,
+    /// What operators' commands came to, by the command's id.
+    Commands,
 }
 
 impl Table {
@@ -50,6 +60,10 @@ impl Table {
             Self::EndedExecutions => 7,
             Self::EndedAssignments => 8,
             Self::EndedAssignmentIds => 9,
+            Self::Letters => 10,
+            Self::OpenLetters => 11,
+            Self::LetterEnds => 12,
+            Self::Commands => 13,
         }
     }
 
@@ -72,6 +86,13 @@ pub struct RowError {
     pub reason: String,
 }
 
+/// What there is once per partition.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    pub(crate) records: u64,
+    pub(crate) heard: Heard,
+}
+
 /// What changed since the rows were last taken.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Dirty {
@@ -82,6 +103,7 @@ pub(crate) struct Dirty {
     ended: BTreeMap<(JobKey, ExecutionKey), ExecutionState>,
     ended_assignments: BTreeMap<(JobKey, AssignmentKey), Assignment>,
     closed: BTreeMap<JobKey, Job>,
+    pub(crate) letters: DirtyLetters,
 }
 
 impl Dirty {
@@ -192,18 +214,42 @@ pub fn account_of_row(key: &[u8], value: &[u8]) -> Result<Account, RowError> {
     decode(Table::Accounts, key, value)
 }
 
+/// The dead letter of a row of [`Table::Letters`].
+///
+/// # Errors
+/// When the row was written by another version.
+pub fn letter_of_row(key: &[u8], value: &[u8]) -> Result<Letter, RowError> {
+    decode(Table::Letters, key, value)
+}
+
+/// The end of a dead letter of a row of [`Table::LetterEnds`].
+///
+/// # Errors
+/// When the row was written by another version.
+pub fn letter_end_of_row(key: &[u8], value: &[u8]) -> Result<LetterEnd, RowError> {
+    decode(Table::LetterEnds, key, value)
+}
+
+/// The result of a row of [`Table::Commands`].
+///
+/// # Errors
+/// When the row was written by another version.
+pub fn command_of_row(key: &[u8], value: &[u8]) -> Result<CommandResult, RowError> {
+    decode(Table::Commands, key, value)
+}
+
 impl Partition {
     /// Rows that changed since the last call, in order of table and key.
     ///
     /// # Errors
     /// When a value can't be encoded, which only a defect of this crate can cause.
     pub fn changes(&mut self) -> Result<Vec<Row>, RowError> {
-        let records = self.records();
+        let meta = Meta { records: self.records(), heard: self.heard().clone() };
         let dirty = self.take_dirty();
         let mut rows: BTreeMap<(u8, Vec<u8>), Option<Vec<u8>>> = BTreeMap::new();
         let mut put = |table: Table, key: Vec<u8>, value: Option<Vec<u8>>| rows.insert((table.id(), key), value);
 
-        put(Table::Meta, Vec::new(), Some(encode(Table::Meta, &[], &records)?));
+        put(Table::Meta, Vec::new(), Some(encode(Table::Meta, &[], &meta)?));
         for key in &dirty.jobs {
             if let Some(job) = self.job(key) {
                 put(Table::OpenJobs, key.0.to_vec(), Some(encode(Table::OpenJobs, &key.0, job)?));
@@ -251,6 +297,17 @@ impl Partition {
                 }
             }
         }
+        for (id, letter) in &dirty.letters.opened {
+            put(Table::Letters, id.0.to_vec(), Some(encode(Table::Letters, &id.0, letter)?));
+            put(Table::OpenLetters, id.0.to_vec(), Some(Vec::new()));
+        }
+        for (id, end) in &dirty.letters.ended {
+            put(Table::LetterEnds, id.0.to_vec(), Some(encode(Table::LetterEnds, &id.0, end)?));
+            put(Table::OpenLetters, id.0.to_vec(), None);
+        }
+        for (id, result) in &dirty.letters.commands {
+            put(Table::Commands, id.0.to_vec(), Some(encode(Table::Commands, &id.0, result)?));
+        }
         Ok(rows.into_iter().map(|((table, key), value)| (table, key, value)).collect())
     }
 
@@ -259,13 +316,13 @@ impl Partition {
     /// # Errors
     /// When a row was written by another version, or an execution has no job.
     pub fn load(index: u32, partitions: NonZeroU32, rows: impl IntoIterator<Item = (u8, Vec<u8>, Vec<u8>)>) -> Result<Self, RowError> {
-        let (mut records, mut accounts, mut lanes) = (0, Vec::new(), Vec::new());
+        let (mut meta, mut accounts, mut lanes) = (Meta::default(), Vec::new(), Vec::new());
         let mut jobs: BTreeMap<JobKey, Job> = BTreeMap::new();
         let mut executions: Vec<(JobKey, ExecutionKey, ExecutionState)> = Vec::new();
         for (table, key, value) in rows {
             let Some(table) = Table::OPEN.into_iter().find(|open| open.id() == table) else { continue };
             match table {
-                Table::Meta => records = decode(table, &key, &value)?,
+                Table::Meta => meta = decode(table, &key, &value)?,
                 Table::OpenJobs => {
                     let job: Job = decode(table, &key, &value)?;
                     jobs.insert(job.key, job);
@@ -276,7 +333,14 @@ impl Partition {
                 }
                 Table::Accounts => accounts.push(decode(table, &key, &value)?),
                 Table::Lanes => lanes.push(decode(table, &key, &value)?),
-                Table::ClosedJobs | Table::EndedExecutions | Table::EndedAssignments | Table::EndedAssignmentIds => {}
+                Table::ClosedJobs
+                | Table::EndedExecutions
+                | Table::EndedAssignments
+                | Table::EndedAssignmentIds
+                | Table::Letters
+                | Table::OpenLetters
+                | Table::LetterEnds
+                | Table::Commands => {}
             }
         }
         for (job, at, state) in executions {
@@ -284,7 +348,7 @@ impl Partition {
             jobs.get_mut(&job).ok_or_else(orphan)?.executions.insert(at, state);
         }
         let mut partition = Self::new(index, partitions);
-        partition.restore(records, jobs.into_values().collect(), accounts, lanes);
+        partition.restore(meta, jobs.into_values().collect(), accounts, lanes);
         Ok(partition)
     }
 }

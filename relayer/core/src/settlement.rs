@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Idle → Waiting(reason) ⇄ Waiting(other reason) → Planned ⇄ included → Final | Dead
+//!                                                    ▲                            │
+//!                                                    └── an operator's requeue ◀──┘ until its execution has its outcome
 //! ```
 
 use crate::job::AssignmentKey;
@@ -75,11 +77,13 @@ pub struct Settlement {
     pub stage: Stage,
     /// Reserved for it and not yet charged or released.
     pub reserved: Amount,
+    /// How often an operator had it planned anew after its lane had given it up.
+    pub requeued: u32,
 }
 
 impl Settlement {
     pub(crate) fn new(id: SettlementId) -> Self {
-        Self { id, stage: Stage::Idle, reserved: Amount::ZERO }
+        Self { id, stage: Stage::Idle, reserved: Amount::ZERO, requeued: 0 }
     }
 
     /// Whether a lane has it.

@@ -1,6 +1,7 @@
 //! Whatever happens in whatever order, the books balance, each execution ends once, and a replay gives the same bytes.
 //!
-//! A model lane answers what was planned, at random: included, orphaned, settled, failed, reverted, skipped, dead.
+//! A model lane answers what was planned, at random: included, orphaned, settled, failed, reverted, skipped, dead. A model operator
+//! requeues and resolves dead letters, also ones that don't exist, and says things twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod world;
@@ -16,6 +17,7 @@ use acurast_relayer_core::{Input, Partition, Subject, Table};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use world::operator::command_id;
 use world::*;
 
 const EXECUTIONS: u64 = 4;
@@ -39,6 +41,10 @@ enum Step {
     Settle(usize, u8, u128, u128),
     SettleAll(u128),
     Die(usize),
+    Requeue(usize),
+    Resolve(usize),
+    SameCommand(usize),
+    Garbage(u8, u8, u64, bool),
     NoOp(u128),
 }
 
@@ -62,8 +68,12 @@ fn step() -> impl Strategy<Value = Step> {
         9 => (any::<prop::sample::Index>(), 0u8..5, 0u128..=MAX_CHARGE, 0u128..=SHARE)
             .prop_map(|(i, outcome, charge, cost)| Step::Settle(i.index(64), outcome, charge, cost)),
         2 => (0u128..=MAX_CHARGE).prop_map(Step::SettleAll),
-        2 => any::<prop::sample::Index>().prop_map(|i| Step::Die(i.index(64))),
+        3 => any::<prop::sample::Index>().prop_map(|i| Step::Die(i.index(64))),
         1 => (0u128..100).prop_map(Step::NoOp),
+        4 => any::<prop::sample::Index>().prop_map(|i| Step::Requeue(i.index(64))),
+        1 => any::<prop::sample::Index>().prop_map(|i| Step::Resolve(i.index(64))),
+        1 => any::<prop::sample::Index>().prop_map(|i| Step::SameCommand(i.index(64))),
+        1 => (0u8..3, 1u8..3, 0..EXECUTIONS, any::<bool>()).prop_map(|(j, p, e, reads)| Step::Garbage(j, p, e, reads)),
     ]
 }
 
@@ -76,6 +86,8 @@ struct Model {
     assignment_of: BTreeMap<SettlementId, AssignmentId>,
     ended: BTreeSet<(AssignmentId, u64)>,
     watched: BTreeMap<AssignmentId, u64>,
+    settled: BTreeSet<SettlementId>,
+    commands: u64,
     locked: u128,
     charged: u128,
     refunded: u128,
@@ -95,6 +107,7 @@ impl Model {
                 }
                 JobsEvent::FulfillmentPlanned(it) => {
                     self.assignment_of.insert(it.settlement_id, it.assignment_id);
+                    assert!(!self.ended.contains(&(it.assignment_id, it.execution.0)), "planned after its outcome: {it:?}");
                     self.planned.push((it.settlement_id, false));
                 }
                 JobsEvent::ExecutionEnded(it) => {
@@ -102,6 +115,7 @@ impl Model {
                         assert!(self.ended.insert((it.assignment_id, execution)), "an execution ended twice: {it:?}");
                     }
                 }
+                JobsEvent::SettlementFinal(it) => assert!(self.settled.insert(it.settlement_id), "settled twice: {it:?}"),
                 JobsEvent::LedgerDiffers(it) => panic!("an honest contract raised an alarm: {it:?}"),
                 _ => {}
             }
@@ -183,6 +197,27 @@ fn act(world: &mut World, model: &mut Model, step: &Step) -> Vec<JobsEvent> {
             }
             None => vec![],
         },
+        Step::Requeue(index) | Step::Resolve(index) => {
+            let open = world.open_letters();
+            // Now and then one that nobody knows.
+            let letter = open.get(index % (open.len() + 1)).copied().unwrap_or(EventId([7; 32]));
+            model.commands += 1;
+            let requeue = matches!(step, Step::Requeue(_));
+            let events = if requeue { world.requeue(model.commands, letter) } else { world.resolve(model.commands, letter) };
+            let ended = world.result(&command_id(model.commands)).unwrap().fate.is_some();
+            assert_eq!(ended, !world.open_letters().contains(&letter) && open.contains(&letter), "a letter ends by what was done");
+            events
+        }
+        Step::SameCommand(index) if model.commands > 0 => {
+            let letter = world.open_letters().first().copied().unwrap_or(EventId([7; 32]));
+            let events = world.requeue(1 + *index as u64 % model.commands, letter);
+            assert!(events.is_empty(), "a command that was decided changes nothing: {events:?}");
+            events
+        }
+        Step::Garbage(j, n, execution, reads) => {
+            let means = (*reads && known(world, &job(j), *n)).then(|| world.signed(&job(j), *n, *execution, b"late"));
+            world.garbage(&[0xff, *j, *n], means)
+        }
         Step::NoOp(cost) => {
             model.paid += cost;
             let mut event = world.slot_event(9, Purpose::NoOp, vec![], vec![]);
@@ -310,7 +345,7 @@ fn rows_after(log: &[Logged], batch: usize) -> BTreeMap<(u8, Vec<u8>), Vec<u8>> 
     };
     for records in log.chunks(batch) {
         for record in records {
-            partition.evolve(record.input.as_ref(), &record.subject, &record.events).unwrap();
+            partition.evolve(record.at, record.input.as_ref(), &record.subject, &record.events).unwrap();
         }
         take(&mut partition);
     }
@@ -339,6 +374,10 @@ proptest! {
             let about_open = world.log.iter().filter(|logged| logged.input == *reference)
                 .all(|logged| !matches!(&logged.subject, Subject::Job(key) if is_closed(key)));
             if about_open && may_be_repeated(&world, input) {
+                let input = &match input {
+                    Input::Control(control) => Input::Control(Box::new(world.looked_up(control.command.clone()))),
+                    other => other.clone(),
+                };
                 let next = world.partition.decide_next(&world.policy, &FakeRules, input, reference.as_ref(), &BTreeSet::new()).unwrap();
                 prop_assert_eq!(next, None, "{:?}", input);
             }
@@ -374,6 +413,6 @@ proptest! {
 fn may_be_repeated(world: &World, input: &Input) -> bool {
     match input {
         Input::Fact { event, .. } => event.job().is_none_or(|job| world.partition.job(&key_of(job)).is_some()),
-        Input::Seal { .. } | Input::Output(_) | Input::Lane { .. } | Input::Ready => true,
+        Input::Seal { .. } | Input::Output(_) | Input::Control(_) | Input::Unreadable(_) | Input::Lane { .. } | Input::Ready => true,
     }
 }

@@ -42,7 +42,7 @@ fn a_crash_between_two_records_of_one_input_loses_and_repeats_nothing() {
     let (input, reference) = two_in_one_slot(&mut world);
     let none = BTreeSet::new();
     let first = world.partition.decide_next(&world.policy, &FakeRules, &input, Some(&reference), &none).unwrap().unwrap();
-    world.partition.evolve(Some(&reference), &first.subject, &first.events).unwrap();
+    world.partition.evolve(Timestamp(1), Some(&reference), &first.subject, &first.events).unwrap();
     let Subject::Job(key) = first.subject else { panic!("{first:?}") };
     assert!(world.partition.job(&key).is_none(), "closed by that very record");
 
@@ -51,7 +51,7 @@ fn a_crash_between_two_records_of_one_input_loses_and_repeats_nothing() {
     let second = world.partition.decide_next(&world.policy, &FakeRules, &input, Some(&reference), &answered).unwrap().unwrap();
     assert_ne!(second.subject, first.subject);
     assert!(!second.events.iter().any(|event| event.name() == "LedgerDiffers"), "the sums were compared in the first record");
-    world.partition.evolve(Some(&reference), &second.subject, &second.events).unwrap();
+    world.partition.evolve(Timestamp(1), Some(&reference), &second.subject, &second.events).unwrap();
     assert_eq!(world.partition.decide_next(&world.policy, &FakeRules, &input, Some(&reference), &answered).unwrap(), None);
     assert_eq!(world.free(), 1_000_000 - 700);
 }
@@ -73,12 +73,12 @@ fn a_record_that_contradicts_the_state_changes_nothing() {
     let subject = Subject::Job(key_of(&job));
     let before = format!("{:?}", world.job(&job));
     let planned = world.log.iter().flat_map(|logged| &logged.events).find(|event| event.name() == "LeafPlanned").unwrap().clone();
-    let refused = world.partition.evolve(None, &subject, &[planned]);
+    let refused = world.partition.evolve(Timestamp(1), None, &subject, &[planned]);
     assert!(matches!(refused, Err(EvolveError::Contradiction { event: "LeafPlanned", .. })), "{refused:?}");
     let reserved = world.log.iter().flat_map(|logged| &logged.events).filter(|event| event.name() == "Posted").nth(1).unwrap().clone();
     let JobsEvent::Posted(mut posted) = reserved else { panic!() };
     posted.entries[0].amount = Amount(1_000_001);
-    let refused = world.partition.evolve(None, &subject, &[posted.into()]);
+    let refused = world.partition.evolve(Timestamp(1), None, &subject, &[posted.into()]);
     assert!(matches!(refused, Err(EvolveError::Ledger { .. })), "{refused:?}");
     assert_eq!(format!("{:?}", world.job(&job)), before);
 }
@@ -89,7 +89,7 @@ fn an_execution_can_not_end_twice() {
     world.assigned(&job, 1, 3);
     let events = world.seal(window_end(0));
     let ended = events.iter().find(|event| event.name() == "ExecutionEnded").unwrap().clone();
-    assert!(world.partition.evolve(None, &Subject::Job(key_of(&job)), &[ended]).is_err());
+    assert!(world.partition.evolve(Timestamp(1), None, &Subject::Job(key_of(&job)), &[ended]).is_err());
 }
 
 #[test]
@@ -206,6 +206,23 @@ fn deriving_again_gives_the_same_messages_and_no_two_share_an_id() {
         .collect();
     assert_eq!(ids.len(), all.len());
     assert_eq!(all.iter().filter(|it| matches!(it, Derived::DeadLetter(letter) if letter.fault == Fault::Chain)).count(), 1);
+}
+
+#[test]
+fn a_dead_letter_has_the_same_id_in_the_topic_and_in_the_store() {
+    let (mut world, job) = (World::funded(), job_id(1));
+    world.assigned(&job, 1, 2);
+    world.root_final(&job, 1);
+    for execution in 0..2 {
+        world.output(&job, 1, execution, b"result");
+        let id = world.fulfillment_id(&job, 1, execution);
+        world.lane(IntentDead { settlement_id: id, reason: "returned too often".into(), fault: Fault::Unknown });
+    }
+    world.garbage(b"\xff", None);
+    let of_topic = derived(&world).into_iter().filter_map(|it| if let Derived::DeadLetter(it) = it { Some(it.id) } else { None });
+    let mut of_topic: Vec<_> = of_topic.collect();
+    of_topic.sort_unstable();
+    assert_eq!((of_topic.len(), of_topic), (3, world.open_letters()));
 }
 
 #[test]

@@ -312,7 +312,7 @@ fn an_attempt_that_missed_its_effect_costs_the_operator_and_the_next_one_settles
 }
 
 #[test]
-fn a_dead_intent_fails_its_execution_and_gives_the_money_back() {
+fn a_dead_intent_gives_the_money_back_and_fails_its_execution_when_its_time_is_over() {
     let (mut world, job) = (World::funded(), job_id(1));
     world.assigned(&job, 1, 1);
     world.root_final(&job, 1);
@@ -320,7 +320,9 @@ fn a_dead_intent_fails_its_execution_and_gives_the_money_back() {
     let id = world.fulfillment_id(&job, 1, 0);
     let dead = IntentDead { settlement_id: id, reason: "past notAfter".into(), fault: Fault::Chain };
     let events = world.lane(dead);
-    assert_eq!(names(&events), ["SettlementDead", "ExecutionEnded"]);
+    assert_eq!(names(&events), ["SettlementDead"], "until notAfter it may be planned anew");
+    assert_eq!(world.reserved(), SHARE);
+    let events = world.seal(window_end(0) + DEADLINE);
     assert_eq!(outcomes(&events), [(1, 0, 1, Outcome::Failed, Fault::Chain)]);
     assert_eq!(world.reserved(), 0, "nothing is left that the root could prove, so its share comes back too");
 }
@@ -374,17 +376,19 @@ fn a_reversal_of_more_than_the_ledger_spent_is_an_alarm_and_moves_nothing() {
 }
 
 #[test]
-fn a_dead_root_fails_what_waits_and_what_comes() {
+fn a_dead_root_fails_what_waits_and_what_comes_when_its_time_is_over() {
     let (mut world, job) = (World::new(), job_id(1));
     world.escrow_opened(SHARE);
     world.acknowledged(&job, registration(1, 2), slot(1, None));
     world.output(&job, 1, 0, b"waits for money");
     let id = world.root_id(&job, 1);
     let events = world.lane(IntentDead { settlement_id: id, reason: "attesters refused".into(), fault: Fault::Relayer });
-    assert_eq!(outcomes(&events), [(1, 0, 1, Outcome::Failed, Fault::Relayer)]);
+    assert_eq!(names(&events), ["SettlementDead"]);
     assert_eq!(world.free(), SHARE);
     let events = world.output(&job, 1, 1, b"comes later");
-    assert_eq!(outcomes(&events), [(1, 1, 1, Outcome::Failed, Fault::Relayer)]);
+    assert_eq!(outcomes(&events), []);
+    let events = world.seal(window_end(1) + DEADLINE);
+    assert_eq!(outcomes(&events), [(1, 0, 1, Outcome::Failed, Fault::Relayer), (1, 1, 1, Outcome::Failed, Fault::Relayer)]);
 }
 
 #[test]

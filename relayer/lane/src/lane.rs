@@ -14,6 +14,9 @@
 //!                             EffectFound, IntentDead: the intent has ended
 //! ```
 //!
+//! What was given up may be planned anew by an operator (`requeued` of its intent counts how often): a leaf waits for a root again,
+//! with its bits; an output stands at `Asking` first.
+//!
 //! Where the key is elsewhere, `Reserved` stands before `Prepared`: the request is in the log before the key sees it. Final
 //! slots are kept for a while: when finality breaks, what they did is asked for again and `EffectLost` takes it back (R7).
 //!

@@ -28,6 +28,8 @@ pub(crate) enum Cause {
     Foreign,
     /// It had been final with its effect, and finality broke.
     FinalityBroke,
+    /// It was given up, and an operator had it planned anew.
+    Requeued,
 }
 
 impl std::fmt::Display for Cause {
@@ -39,6 +41,7 @@ impl std::fmt::Display for Cause {
             Self::Skipped(None) => f.write_str("the contract passed it over"),
             Self::Foreign => f.write_str("a foreign transaction took its slot"),
             Self::FinalityBroke => f.write_str("finality broke, and its effect is gone"),
+            Self::Requeued => f.write_str("it was given up, and an operator had it planned anew"),
         }
     }
 }
@@ -71,9 +74,22 @@ pub(crate) struct Leaf {
     pub(crate) open: u32,
     /// Its executions whose fulfilment ended.
     pub(crate) ended: Ranges,
+    /// How often the fulfilment of an execution was planned anew, where it was.
+    pub(crate) requeued: BTreeMap<u64, u32>,
 }
 
 impl Leaf {
+    /// Whether this intent is one that an operator had planned anew since the execution's fulfilment was last taken. Read again it
+    /// is none.
+    pub(crate) fn is_requeued(&self, intent: &FulfillmentPlanned) -> bool {
+        intent.requeued > self.requeued.get(&intent.execution.0).copied().unwrap_or(0)
+    }
+
+    /// Whether this intent plans a leaf anew that was given up.
+    pub(crate) fn is_replanned(&self, intent: &LeafPlanned) -> bool {
+        self.stage == LeafStage::Dead && intent.requeued > self.intent.requeued
+    }
+
     /// The leaf as a root proves it.
     pub(crate) fn leaf(&self) -> AssignmentLeaf {
         leaf_of(&self.intent, self.bit)

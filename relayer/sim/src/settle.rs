@@ -11,7 +11,7 @@ use crate::owned::{Owned, Stop};
 use acurast_events::bytes::{Bytes, EventId, Genesis};
 use acurast_events::caip::{AccountId, ChainId};
 use acurast_events::derived::ReceiptsEvent;
-use acurast_events::ids::{job_key, sha256};
+use acurast_events::ids::{input_record_id, job_key, sha256};
 use acurast_events::jobs::{BlockRef, JobsEvent};
 use acurast_events::lanes::LanesEvent;
 use acurast_events::outputs::OutputSubmitted;
@@ -19,7 +19,7 @@ use acurast_events::record::{InputPosition, InputRef};
 use acurast_events::topics::{DEFAULT_PREFIX, Topic, TopicPartition};
 use acurast_events::units::Offset;
 use acurast_events::wire::Message;
-use acurast_relayer_core::{Derived, Input, Partition, Policy, Subject, Table, derive};
+use acurast_relayer_core::{Derived, Input, Partition, Policy, Subject, Table, Unreadable, derive};
 use acurast_relayer_journal::{
     AcceptedRecord, AppendError, Draft, EventJournal, Frontier, InputError, InputReader, LogRecord, NewRecord, PartitionReader,
     SealedBlock, SealedBlocks,
@@ -206,9 +206,12 @@ impl Settle {
 
     fn output_input(&self, record: &LogRecord) -> Pending {
         let at = self.outputs.partition();
-        let id = EventId(sha256(&[at.topic.as_str().as_bytes(), &[0], &at.partition.to_be_bytes(), &record.offset.0.to_be_bytes()]));
+        let id = input_record_id(at, record.offset);
         let reference = InputRef { topic: at.topic.as_str().to_owned(), partition: at.partition, position: record.offset, id };
-        let input = OutputSubmitted::decode(&record.value).ok().map(Input::Output);
+        let input = match OutputSubmitted::decode(&record.value) {
+            Ok(output) => Some(Input::Output(output)),
+            Err(error) => Some(Input::Unreadable(Unreadable::of(&record.value, error.to_string()))),
+        };
         Pending { input, position: Some(position_after(&reference)), reference: Some(reference), is_progress: false }
     }
 
@@ -233,7 +236,7 @@ impl Settle {
             }
             let before = self.owner_of(&decision.subject);
             self.partition
-                .evolve(item.reference.as_ref(), &decision.subject, &decision.events)
+                .evolve(at, item.reference.as_ref(), &decision.subject, &decision.events)
                 .map_err(|error| Stop::Defect(error.to_string()))?;
             let key = before.or_else(|| self.owner_of(&decision.subject)).unwrap_or_default();
             drafts.push(Draft {
@@ -266,6 +269,7 @@ impl Settle {
             Subject::Job(key) => self.partition.job(key).map(|job| job.owner.0.to_vec()),
             Subject::Account(id) => self.partition.account(id).map(|account| account.owner.0.to_vec()),
             Subject::Lane(lane) => Some(lane.as_str().as_bytes().to_vec()),
+            Subject::Partition => None,
         }
     }
 

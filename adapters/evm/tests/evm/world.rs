@@ -261,6 +261,7 @@ impl World {
             caps: caps(),
             not_after: leaf.not_after,
             reserved: caps().max_charge,
+            requeued: 0,
         };
         FulfillItem { intent, batch, leaf, proof: Vec::new() }
     }

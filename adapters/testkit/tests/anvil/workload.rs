@@ -45,6 +45,7 @@ pub fn leaf(world: &World, n: u8) -> LeafPlanned {
             timestamp: Timestamp(1),
         },
         reserved: caps().max_charge,
+        requeued: 0,
     }
 }
 

@@ -1,5 +1,8 @@
-//! The HTTP interface: outputs in, jobs out, health and metrics. Everything it says was read back from the journal.
+//! The HTTP interface: outputs in, jobs and dead letters out, health and metrics; and, on a listener of its own, operators' commands.
+//! Everything it says was read back from the journal.
 
+pub mod admin;
+mod dead_letters;
 mod jobs;
 mod outputs;
 
@@ -41,6 +44,8 @@ pub struct ApiState {
     pub journal: Arc<dyn EventJournal>,
     /// Full name of `outputs.v1`.
     pub outputs: acurast_events::topics::TopicName,
+    /// Full name of `control.v1`.
+    pub control: acurast_events::topics::TopicName,
     /// Longest payload taken, bytes.
     pub payload_bytes_max: u32,
     /// How long an answer waits for the record that accepts an output.
@@ -62,12 +67,20 @@ pub struct ApiError {
 /// The routes.
 pub fn router(state: Arc<ApiState>) -> Router {
     let body_max = usize::try_from(state.payload_bytes_max).unwrap_or(usize::MAX).saturating_mul(2).saturating_add(BODY_OVERHEAD_BYTES);
-    Router::new()
+    let routes = Router::new()
         .route("/v1/outputs", post(outputs::submit))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/jobs/{id}", get(jobs::show))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{id}", get(dead_letters::show))
         .route("/healthz", get(health))
-        .route("/metrics", get(scrape))
+        .route("/metrics", get(scrape));
+    bounded(routes, body_max, state)
+}
+
+/// Bounds what clients can ask of these routes: bytes, requests at once, time.
+fn bounded(routes: Router<Arc<ApiState>>, body_max: usize, state: Arc<ApiState>) -> Router {
+    routes
         .layer(DefaultBodyLimit::max(body_max))
         .layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(REQUESTS_MAX)), bounded_in_number))
         .layer(middleware::from_fn_with_state(state.answer_max.saturating_add(REQUEST_MARGIN), bounded_in_time))
@@ -89,11 +102,11 @@ async fn bounded_in_time(State(limit): State<Duration>, request: Request, next: 
 ///
 /// # Errors
 /// When the address can't be bound or serving fails.
-pub async fn serve(listen: SocketAddr, state: Arc<ApiState>, stop: CancellationToken) -> Result<(), ApiError> {
+pub async fn serve(listen: SocketAddr, router: Router, stop: CancellationToken) -> Result<(), ApiError> {
     let failed = |reason| ApiError { listen, reason };
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(failed)?;
     tracing::info!(address = %listener.local_addr().map_err(failed)?, "serving");
-    let serving = axum::serve(listener, router(state)).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future();
     tokio::select! {
         served = serving => served.map_err(failed),
         () = async { stop.cancelled().await; tokio::time::sleep(STOP_GRACE).await } => Ok(()),

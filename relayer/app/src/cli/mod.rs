@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod config;
+mod dlq;
 pub mod job;
 mod journal;
 mod measure;
@@ -53,6 +54,9 @@ enum Command {
     /// Look at jobs.
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// Look at dead letters, and have them tried again or resolved.
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// Look at the journal.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
@@ -84,6 +88,7 @@ impl Cli {
             Command::Run(args) => run::run(&args).await,
             Command::Demo(args) => crate::demo::run(&args).await,
             Command::Job(command) => job::run(command).await,
+            Command::Dlq(command) => dlq::run(command).await,
             Command::Journal(command) => journal::run(command).await,
             Command::Topics(command) => topics::run(command).await,
             Command::Checkpoint(command) => checkpoint::run(command).await,

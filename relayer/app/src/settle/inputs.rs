@@ -1,13 +1,12 @@
 //! The inputs of settle in the form that its core decides.
 
+use super::control::{output_of, reference_of};
 use super::{Settle, SettleError, event_reference};
 use crate::input_end::check_end;
-use acurast_events::bytes::{Bytes, EventId};
+use acurast_events::bytes::Bytes;
 use acurast_events::caip::{AccountId, ChainId};
-use acurast_events::ids::sha256;
 use acurast_events::jobs::{BlockRef, JobsEvent};
 use acurast_events::lanes::LanesEvent;
-use acurast_events::outputs::OutputSubmitted;
 use acurast_events::record::{InputPosition, InputRef};
 use acurast_events::units::Offset;
 use acurast_events::wire::Message;
@@ -16,7 +15,7 @@ use acurast_relayer_journal::{LogRecord, PartitionReader, SealedBlock, SealedBlo
 
 /// One input, ready to be decided.
 pub struct Pending {
-    /// What it says; nothing when it could not be read and is passed over.
+    /// What it says; nothing for another partition's Progress.
     pub input: Option<Input>,
     /// Its place and id; nothing for [`Input::Ready`].
     pub reference: Option<InputRef>,
@@ -38,7 +37,7 @@ pub(super) fn encode(events: &[JobsEvent]) -> Vec<Bytes> {
     events.iter().map(|event| Bytes(event.encode())).collect()
 }
 
-fn position_after(reference: &InputRef) -> InputPosition {
+pub(super) fn position_after(reference: &InputRef) -> InputPosition {
     InputPosition { topic: reference.topic.clone(), partition: reference.partition, next: Offset(reference.position.0.saturating_add(1)) }
 }
 
@@ -136,19 +135,10 @@ impl LaneFollower {
 }
 
 impl Settle<'_> {
-    /// A record of `outputs.v1`. One that can't be read is passed over with an alarm: the API wrote none such.
+    /// A record of `outputs.v1`.
     pub(super) fn output_input(&self, record: &LogRecord) -> Pending {
-        let at = self.outputs.partition();
-        let id = EventId(sha256(&[at.topic.as_str().as_bytes(), &[0], &at.partition.to_be_bytes(), &record.offset.0.to_be_bytes()]));
-        let reference = InputRef { topic: at.topic.as_str().to_owned(), partition: at.partition, position: record.offset, id };
-        let input = match OutputSubmitted::decode(&record.value) {
-            Ok(output) => Some(Input::Output(output)),
-            Err(error) => {
-                tracing::error!(partition = %at, offset = %record.offset, %error, "a record of the outputs topic can't be read; passed over");
-                self.metrics.alarm(&at.to_string(), "output_unreadable");
-                None
-            }
-        };
+        let reference = reference_of(self.outputs.partition(), record);
+        let input = Some(output_of(&self.partition, &record.value));
         Pending { input, position: Some(position_after(&reference)), reference: Some(reference), is_progress: false }
     }
 }

@@ -10,7 +10,10 @@
 //! *Crash argument.* Decisions are durable with their append; the store follows and may lag. Whoever owns the partition next
 //! folds the log's tail, goes on with the inputs at the last Progress, and passes over subjects that answered an input already.
 
+pub mod control;
 mod inputs;
+#[cfg(test)]
+mod poison_tests;
 mod queries;
 mod role;
 
@@ -27,12 +30,13 @@ use acurast_events::units::Offset;
 use acurast_relayer_core::{DecideError, EvolveError, Input, Partition, Policy, Subject, Table};
 use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, InputError, InputReader, SealError};
 use acurast_relayer_store::StoreError;
+pub use control::Announce;
 use inputs::{LaneFollower, Pending, SourceFollower, encode};
 use queries::Answers;
 pub use role::SettleRole;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// Most decisions in one append.
 const DRAFTS_MAX: usize = 2_000;
@@ -58,9 +62,9 @@ pub enum SettleError {
     /// A source topic breaks its own rules.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// `outputs.v1` can't be read.
+    /// `outputs.v1` or `control.v1` can't be read.
     #[error(transparent)]
-    Outputs(#[from] InputError),
+    Input(#[from] InputError),
     /// Derived records can't be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -91,12 +95,14 @@ struct Settle<'a> {
     lanes: Vec<LaneFollower>,
     /// The partition of `outputs.v1`.
     outputs: InputReader,
+    /// The partition of `control.v1`.
+    control: InputReader,
     /// Publishes what derives from the partition.
     publisher: &'a Publisher,
     /// Questions from outside.
     queries: &'a mut mpsc::Receiver<Query>,
-    /// Announces the next output position.
-    announce: &'a watch::Sender<Offset>,
+    /// Tells how far outputs and commands were taken.
+    announce: &'a Announce,
     /// Where progress is told.
     metrics: &'a Metrics,
 }
@@ -136,7 +142,7 @@ impl Settle<'_> {
     /// Sleeps until an input, a question, the mandate's end, or the next Progress.
     async fn wait(&mut self, mandate: &mut Mandate) -> Result<(), SettleError> {
         let due = self.owned.progress_due().unwrap_or(Duration::from_secs(3_600));
-        let Self { sources, lanes, outputs, queries, owned, .. } = self;
+        let Self { sources, lanes, outputs, control, queries, owned, .. } = self;
         let sources = futures::future::select_all(sources.iter().map(|source| Box::pin(source.reader.wait())));
         let lanes = async {
             if lanes.is_empty() {
@@ -152,6 +158,7 @@ impl Settle<'_> {
             (waited, ..) = sources => { waited?; None }
             waited = lanes => { waited?; None }
             waited = outputs.wait() => { waited?; None }
+            waited = control.wait() => { waited?; None }
             waited = owned.watch() => { waited?; looked = true; None }
             query = queries.recv() => query,
         };
@@ -175,13 +182,17 @@ impl Settle<'_> {
                 pending.push(self.output_input(&record));
             }
         }
+        for record in self.control.next_batch().await? {
+            pending.push(self.control_input(&record));
+        }
         for lane in &mut self.lanes {
             pending.extend(lane.next().await?);
         }
         pending.extend(blocks);
         let worked = pending.iter().any(|item| !item.is_progress);
         let mut drafts = Vec::new();
-        for item in &pending {
+        for item in &mut pending {
+            self.look_up(item).await?;
             self.decide(item, &mut drafts)?;
             if drafts.len() >= DRAFTS_MAX {
                 self.write(std::mem::take(&mut drafts)).await?;
@@ -198,7 +209,7 @@ impl Settle<'_> {
         }
         self.owned.progress_if_due().await?;
         self.owned.digest_if_due().await?;
-        self.announce.send_replace(self.outputs.next_offset());
+        self.announce.taken(self.outputs.next_offset(), self.control.next_offset());
         Ok(worked)
     }
 
@@ -215,7 +226,7 @@ impl Settle<'_> {
         let at = self.owned.stamp();
         while let Some(decision) = self.partition.decide_next(self.policy, self.rules, input, item.reference.as_ref(), &answered)? {
             let before = self.owner_of(&decision.subject);
-            self.partition.evolve(item.reference.as_ref(), &decision.subject, &decision.events)?;
+            self.partition.evolve(at, item.reference.as_ref(), &decision.subject, &decision.events)?;
             self.note(&decision.subject, &decision.events);
             let key = before.or_else(|| self.owner_of(&decision.subject)).unwrap_or_default();
             drafts.push(Draft {
@@ -246,12 +257,13 @@ impl Settle<'_> {
         Ok(self.owned.view().get(Table::ClosedJobs.id(), &key.0)?.is_some())
     }
 
-    /// Key of the records about a subject: its owner; the lane itself for a lane's book.
+    /// Key of the records about a subject: its owner; the lane itself for a lane's book; none for the partition's own.
     fn owner_of(&self, subject: &Subject) -> Option<Vec<u8>> {
         match subject {
             Subject::Job(key) => self.partition.job(key).map(|job| job.owner.0.to_vec()),
             Subject::Account(id) => self.partition.account(id).map(|account| account.owner.0.to_vec()),
             Subject::Lane(lane) => Some(lane.as_str().as_bytes().to_vec()),
+            Subject::Partition => None,
         }
     }
 
@@ -260,10 +272,12 @@ impl Settle<'_> {
             Subject::Job(job) => tracing::debug_span!("decide", %job),
             Subject::Account(escrow) => tracing::debug_span!("decide", %escrow),
             Subject::Lane(lane) => tracing::debug_span!("decide", %lane),
+            Subject::Partition => tracing::debug_span!("decide"),
         }
         .entered();
         for event in events {
             tracing::debug!(event = event.name(), "decided");
+            self.note_letters(event);
             if let JobsEvent::LedgerDiffers(differs) = event {
                 tracing::error!(escrow = %differs.escrow_id, ledger = %differs.ledger, contract = %differs.contract, what = differs.what, "ledger and contract differ");
                 self.metrics.alarm(&differs.escrow_id.to_string(), "ledger_differs");

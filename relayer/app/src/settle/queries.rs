@@ -35,6 +35,9 @@ impl Answers<'_> {
             Query::Check(output, reply) => drop(reply.send(self.verdict(&output)?)),
             Query::Job(key, reply) => drop(reply.send(self.job(&key)?)),
             Query::Jobs(after, limit, reply) => drop(reply.send(self.jobs(after, limit)?)),
+            Query::Letters { all, after, limit, reply } => drop(reply.send(self.letters(all, after.as_ref(), limit)?)),
+            Query::Letter(id, reply) => drop(reply.send(self.letter_view(&id)?)),
+            Query::Command(id, reply) => drop(reply.send(self.command(&id)?)),
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::inputs::{LaneFollower, SourceFollower};
 use super::queries::Answers;
-use super::{QUERIES_MAX, Settle, SettleError};
+use super::{Announce, QUERIES_MAX, Settle, SettleError};
 use crate::mandate::Mandate;
 use crate::metrics::Metrics;
 use crate::owned::Owned;
@@ -20,7 +20,7 @@ use acurast_relayer_store::{PartitionStore, PartitionView};
 use async_trait::async_trait;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// Settles one partition of `jobs.v1`, or follows it.
 pub struct SettleRole {
@@ -36,6 +36,8 @@ pub struct SettleRole {
     pub lanes: Vec<(AccountId, TopicPartition)>,
     /// The partition of `outputs.v1`.
     pub outputs: TopicPartition,
+    /// The partition of `control.v1`.
+    pub control: TopicPartition,
     /// What the operator configured.
     pub policy: Arc<Policy>,
     /// The destinations' pure sides.
@@ -44,8 +46,8 @@ pub struct SettleRole {
     pub publisher: Publisher,
     /// Questions from outside.
     pub queries: mpsc::Receiver<Query>,
-    /// Announces the next output position.
-    pub announce: watch::Sender<Offset>,
+    /// Tells how far outputs and commands were taken.
+    pub announce: Announce,
     /// Where progress is told.
     pub metrics: Metrics,
 }
@@ -55,7 +57,8 @@ impl SettleRole {
         Answers { partition, view, policy: &self.policy, rules: &self.rules }.answer(query)
     }
 
-    async fn open(&self, owned: &Owned) -> Result<(Vec<SourceFollower>, Vec<LaneFollower>, InputReader), SettleError> {
+    /// Opens the inputs of a partition that is owned now, each where the last Progress left it.
+    pub(super) async fn open(&mut self, owned: Owned, partition: Partition) -> Result<Settle<'_>, SettleError> {
         let mut sources = Vec::with_capacity(self.sources.len());
         for (chain, at) in &self.sources {
             let reader = PartitionReader::open(self.journal.clone(), at.clone(), owned.input_frontier(at)?).await?;
@@ -68,18 +71,20 @@ impl SettleRole {
             lanes.push(LaneFollower { lane: lane.clone(), reader, next: owned.input_next(at) });
         }
         let outputs = InputReader::open(self.journal.clone(), self.outputs.clone(), owned.input_next(&self.outputs)).await?;
-        Ok((sources, lanes, outputs))
+        let control = InputReader::open(self.journal.clone(), self.control.clone(), owned.input_next(&self.control)).await?;
+        let Self { policy, rules, publisher, queries, announce, metrics, .. } = self;
+        Ok(Settle { partition, policy, rules, owned, sources, lanes, outputs, control, publisher, queries, announce, metrics })
     }
 }
 
-/// The next output that the owner of the partition didn't take yet, as far as its records tell. Outputs are taken in order:
-/// a record that answers one says that all before it were decided.
-fn outputs_taken(outputs: &TopicPartition, store: &PartitionStore, records: &[AcceptedRecord]) -> Offset {
-    let of_outputs = |topic: &str, partition: u32| topic == outputs.topic.as_str() && partition == outputs.partition;
+/// The next record of an input topic that the owner of the partition didn't take yet, as far as its records tell. They are taken
+/// in order: a record that answers one says that all before it were decided.
+fn taken(input: &TopicPartition, store: &PartitionStore, records: &[AcceptedRecord]) -> Offset {
+    let of_input = |topic: &str, partition: u32| topic == input.topic.as_str() && partition == input.partition;
     let inputs = records.iter().filter_map(|record| record.record.input.as_ref());
-    let answered = inputs.filter(|input| of_outputs(&input.topic, input.partition)).map(|input| input.position.next());
+    let answered = inputs.filter(|input| of_input(&input.topic, input.partition)).map(|input| input.position.next());
     let positions = store.position().progress.inputs.iter();
-    let passed = positions.filter(|position| of_outputs(&position.topic, position.partition)).map(|position| position.next);
+    let passed = positions.filter(|position| of_input(&position.topic, position.partition)).map(|position| position.next);
     answered.chain(passed).max().unwrap_or(Offset(0))
 }
 
@@ -97,12 +102,7 @@ impl Role for SettleRole {
     }
 
     fn following(&mut self, store: &PartitionStore, records: &[AcceptedRecord]) {
-        let taken = outputs_taken(&self.outputs, store, records);
-        self.announce.send_if_modified(|announced| {
-            let newer = taken > *announced;
-            *announced = taken.max(*announced);
-            newer
-        });
+        self.announce.taken_at_least(taken(&self.outputs, store, records), taken(&self.control, store, records));
     }
 
     fn serve(&mut self, state: &Partition, view: &PartitionView) -> Result<(), SettleError> {
@@ -121,7 +121,6 @@ impl Role for SettleRole {
     }
 
     async fn own(&mut self, mut owned: Owned, partition: Partition, mandate: &mut Mandate) -> Result<(), SettleError> {
-        let (sources, lanes, outputs) = self.open(&owned).await?;
         if !owned.is_published() {
             // Only after a crash between a record and its publication.
             let unpublished = PartitionReader::open(self.journal.clone(), owned.partition().clone(), owned.published_frontier()?).await?;
@@ -129,8 +128,6 @@ impl Role for SettleRole {
         }
         owned.derives();
         owned.record_progress().await?;
-        let Self { policy, rules, publisher, queries, announce, metrics, .. } = self;
-        let settle = Settle { partition, policy, rules, owned, sources, lanes, outputs, publisher, queries, announce, metrics };
-        settle.run(mandate).await
+        self.open(owned, partition).await?.run(mandate).await
     }
 }

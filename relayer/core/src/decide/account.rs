@@ -5,6 +5,7 @@
 use super::outcome::end_undelivered;
 use super::{Context, DecideError, Draft, money, outcome};
 use crate::input::{Decision, Subject};
+use crate::job::Job;
 use acurast_events::bytes::AssignmentId;
 use acurast_events::jobs::{AccountClosing, AccountOpened, AccountRefunded, BlockRef, Fault, RevokedByOpener};
 use acurast_events::source::{EscrowOpened, EscrowRefunded, SourceEvent};
@@ -71,7 +72,7 @@ fn revoked(context: &Context<'_>, id: &AssignmentId, block: &BlockRef) -> Result
     let pending: Vec<_> = draft
         .job()?
         .executions_of(&key)
-        .filter(|(_, state)| state.output.as_ref().is_some_and(|output| output.pending.is_some()))
+        .filter(|(_, state)| state.output.is_some() && Job::ends_at_not_after(state))
         .map(|(execution, _)| execution)
         .collect();
     for execution in pending {

@@ -3,7 +3,7 @@
 //! One final slot can carry items of many jobs: each job gets a record of its own. What a contract says it charged an
 //! account in one transaction is compared with its items first, in a record of the account.
 
-use super::outcome::{Ending, end, end_undelivered};
+use super::outcome::{Ending, end};
 use super::{Context, DecideError, Draft, money, outcome, reversed};
 use crate::input::{Decision, Subject};
 use crate::job::{Job, SettlementPlace, Stage};
@@ -235,21 +235,9 @@ fn dead(draft: &mut Draft<'_>, event: &IntentDead) -> Result<(), DecideError> {
         return Ok(());
     }
     draft.emit(SettlementDead { settlement_id: event.settlement_id, reason: event.reason.clone(), fault: event.fault })?;
-    money::release(draft, &place)?;
-    if let Some(execution) = place.execution {
-        return end_undelivered(draft, &place.assignment, execution, event.fault, &event.reason);
-    }
-    // Without its root nothing of the assignment can be delivered; what a lane has is ended by the lane.
-    let job = draft.job()?;
-    let waiting: Vec<_> = job
-        .executions_of(&place.assignment)
-        .filter(|(_, state)| state.output.as_ref().is_some_and(|output| output.pending.is_some()))
-        .map(|(execution, _)| execution)
-        .collect();
-    for execution in waiting {
-        end_undelivered(draft, &place.assignment, execution, event.fault, &format!("its assignment can't be proven: {}", event.reason))?;
-    }
-    Ok(())
+    // No outcome yet: an output fails undelivered at its notAfter (PROTOCOL §5), and until then an operator may have it, or the
+    // proof that others wait for, planned anew.
+    money::release(draft, &place)
 }
 
 /// The chain has the effect by a transaction that no slot of ours accounts for. What it was charged is not known: an

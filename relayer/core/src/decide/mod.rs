@@ -5,6 +5,7 @@
 
 mod account;
 mod acknowledged;
+mod control;
 mod lane;
 mod matched;
 mod money;
@@ -17,9 +18,11 @@ mod reported;
 mod reversed;
 mod time;
 
+pub use control::{WHO_BYTES_MAX, WHY_BYTES_MAX};
+
 use crate::fold::{EvolveError, Scope};
 use crate::input::{Decision, Input, Subject};
-use crate::job::Job;
+use crate::job::{ExecutionKey, Job, PendingOutput, SettlementPlace};
 use crate::partition::Partition;
 use crate::policy::{Policy, Rules};
 use acurast_events::ids::{job_key, owner_key};
@@ -64,6 +67,7 @@ impl<'a> Context<'a> {
             Subject::Job(_) => scope.job.as_ref().is_some_and(|job| job.heard.has(input)),
             Subject::Account(_) => scope.account.as_ref().is_some_and(|account| account.heard.has(input)),
             Subject::Lane(_) => scope.lane.as_ref().is_some_and(|lane| lane.heard.has(input)),
+            Subject::Partition => self.partition.heard().has(input),
         });
         (!heard).then(|| Draft { scope, policy: self.policy, rules: self.rules, events: Vec::new() })
     }
@@ -88,6 +92,17 @@ impl Draft<'_> {
     /// The job that the decision is about.
     pub(crate) fn job(&self) -> Result<&Job, DecideError> {
         self.scope.job.as_ref().ok_or_else(|| self.inconsistent("the job is not open"))
+    }
+
+    /// Puts an output at hand for the intent that is about to be made. The fold of the intent takes it away again, so that this
+    /// draft and the record's fold come to the same state.
+    fn lend(&mut self, place: &SettlementPlace, pending: PendingOutput) {
+        let Some(execution) = place.execution else { return };
+        let key = ExecutionKey { assignment: place.assignment, execution };
+        let state = self.scope.job.as_mut().and_then(|job| job.executions.get_mut(&key));
+        if let Some(output) = state.and_then(|state| state.output.as_mut()) {
+            output.pending = Some(pending);
+        }
     }
 
     pub(crate) fn inconsistent(&self, missing: &'static str) -> DecideError {
@@ -122,6 +137,8 @@ impl Partition {
             Input::Fact { event, block } => fact(&context, event, block),
             Input::Seal { chain, seal } => time::seal(&context, chain, seal),
             Input::Output(submitted) => output::submitted(&context, submitted),
+            Input::Control(command) => control::command(&context, command),
+            Input::Unreadable(record) => control::unreadable(&context, record),
             Input::Lane { lane, event } => lane::event(&context, lane, event),
             Input::Ready => plan::ready(&context),
         }

@@ -1,7 +1,7 @@
 //! How executions end, and how a job closes once all of them have (PROTOCOL §1, §5).
 
 use super::{DecideError, Draft, money};
-use crate::job::{Assignment, AssignmentKey, SettlementPlace};
+use crate::job::{Assignment, AssignmentKey, Settlement, SettlementPlace, Stage};
 use acurast_events::amount::Amount;
 use acurast_events::jobs::{ExecutionEnded, Fault, JobClosed, Outcome, WaitReason};
 use acurast_events::units::{Count, Execution, Millis, Timestamp};
@@ -67,8 +67,29 @@ pub(super) fn start_of(draft: &Draft<'_>, key: &AssignmentKey, execution: Execut
     job.registration.as_ref()?.schedule.start_of(execution, delay)
 }
 
-/// Who is to blame when an accepted output was never sent.
-pub(super) fn fault_of(reason: Option<WaitReason>) -> (Fault, &'static str) {
+/// Who is to blame when an accepted output was not delivered, by where it and its assignment's root stand.
+pub(super) fn why_undelivered(root: Option<&Settlement>, own: Option<&Settlement>) -> (Fault, String) {
+    let given_up = |settlement: Option<&Settlement>| match settlement.map(|settlement| &settlement.stage) {
+        Some(Stage::Dead { reason, fault }) => Some((*fault, reason.clone())),
+        Some(Stage::Idle | Stage::Waiting { .. } | Stage::Planned { .. } | Stage::Final(_)) | None => None,
+    };
+    if let Some(why) = given_up(own) {
+        return why;
+    }
+    let waits = own.and_then(Settlement::waits);
+    let (fault, words) = match waits {
+        Some(WaitReason::RootPending) => {
+            if let Some((fault, reason)) = given_up(root) {
+                return (fault, format!("its assignment can't be proven: {reason}"));
+            }
+            fault_of(root.and_then(Settlement::waits).or(waits))
+        }
+        other => fault_of(other),
+    };
+    (fault, words.to_owned())
+}
+
+fn fault_of(reason: Option<WaitReason>) -> (Fault, &'static str) {
     match reason {
         Some(WaitReason::EscrowMissing) => (Fault::Consumer, "not delivered: no escrow account was open"),
         Some(WaitReason::EscrowTooSmall) => (Fault::Consumer, "not delivered: the escrow account had too little"),
@@ -81,7 +102,7 @@ pub(super) fn fault_of(reason: Option<WaitReason>) -> (Fault, &'static str) {
     }
 }
 
-/// Ends an accepted output that no lane has: its assignment can't be proven, or time is over.
+/// Ends an accepted output that no lane has: its assignment was revoked, or time is over.
 pub(super) fn end_undelivered(
     draft: &mut Draft<'_>,
     key: &AssignmentKey,

@@ -5,11 +5,12 @@
 use super::outcome::end_undelivered;
 use super::{Context, DecideError, Draft, outcome, plan};
 use crate::input::{Decision, Subject};
-use crate::job::{AssignmentKey, EQUIVOCATIONS_MAX, SettlementPlace, Stage};
+use crate::job::{AssignmentKey, EQUIVOCATIONS_MAX, SettlementPlace};
 use acurast_adapter_api::UsableKey;
 use acurast_events::ids::{fulfillment_settlement_id, payload_hash};
 use acurast_events::jobs::{Equivocated, Fault, OutputAccepted, OutputRefused};
 use acurast_events::outputs::{Output, OutputSubmitted};
+use acurast_events::units::Offset;
 
 pub(super) fn submitted(context: &Context<'_>, submitted: &OutputSubmitted) -> Result<Option<Decision>, DecideError> {
     let output = &submitted.output;
@@ -19,12 +20,12 @@ pub(super) fn submitted(context: &Context<'_>, submitted: &OutputSubmitted) -> R
     if !is_signed(&draft, &key, output)? {
         return Ok(None);
     }
-    judge(&mut draft, &key, output)?;
+    judge(&mut draft, &key, output, context.input.map(|input| input.position))?;
     outcome::finish(&mut draft)?;
     Ok(draft.finish())
 }
 
-fn is_signed(draft: &Draft<'_>, key: &AssignmentKey, output: &Output) -> Result<bool, DecideError> {
+pub(super) fn is_signed(draft: &Draft<'_>, key: &AssignmentKey, output: &Output) -> Result<bool, DecideError> {
     let job = draft.job()?;
     let settling = job.assignments.get(key).and_then(|assignment| assignment.settling.as_ref());
     let (Some(settling), Some(destination)) = (settling, &job.destination) else { return Ok(false) };
@@ -33,7 +34,8 @@ fn is_signed(draft: &Draft<'_>, key: &AssignmentKey, output: &Output) -> Result<
     Ok(rules.verify_output(&destination.settlement, &usable, output).is_ok())
 }
 
-fn judge(draft: &mut Draft<'_>, key: &AssignmentKey, output: &Output) -> Result<(), DecideError> {
+/// Decides a validly signed output, whose record stands at `offset`.
+pub(super) fn judge(draft: &mut Draft<'_>, key: &AssignmentKey, output: &Output, offset: Option<Offset>) -> Result<(), DecideError> {
     let hash = payload_hash(&output.payload.0);
     let job = draft.job()?;
     let Some(assignment) = job.assignments.get(key) else { return Ok(()) };
@@ -62,17 +64,14 @@ fn judge(draft: &mut Draft<'_>, key: &AssignmentKey, output: &Output) -> Result<
         payload: output.payload.clone(),
         payload_hash: hash,
         signature: output.signature.clone(),
+        offset,
     })?;
     let settling = draft.job()?.assignments.get(key).and_then(|assignment| assignment.settling.as_ref());
-    let undeliverable = settling.and_then(|settling| match &settling.root.stage {
-        _ if settling.revoked => Some((Fault::Consumer, "the account's opener revoked the assignment".to_owned())),
-        Stage::Dead { reason, fault } => Some((*fault, format!("its assignment can't be proven: {reason}"))),
-        Stage::Idle | Stage::Waiting { .. } | Stage::Planned { .. } | Stage::Final(_) => None,
-    });
-    match undeliverable {
-        Some((fault, detail)) => end_undelivered(draft, key, output.execution, fault, &detail),
-        None => plan::settlement(draft, &SettlementPlace { assignment: *key, execution: Some(output.execution) }, plan::Turn::Last),
+    if settling.is_some_and(|settling| settling.revoked) {
+        return end_undelivered(draft, key, output.execution, Fault::Consumer, "the account's opener revoked the assignment");
     }
+    // Without its proof it waits: what was given up may be planned anew until the assignment's time is over.
+    plan::settlement(draft, &SettlementPlace { assignment: *key, execution: Some(output.execution) }, plan::Turn::Last)
 }
 
 /// Why a validly signed first output of an execution is not taken; nothing: it is.

@@ -39,10 +39,22 @@ pub(super) fn settlement(draft: &mut Draft<'_>, place: &SettlementPlace, turn: T
     }
     match judge(draft, place, turn)? {
         Verdict::Wait { reason, needs } => say_waiting(draft, place, reason, needs),
-        Verdict::Plan { lane, reserve } => match place.execution {
-            None => leaf(draft, place, lane, reserve),
-            Some(execution) => fulfillment(draft, place, execution, lane, reserve),
-        },
+        Verdict::Plan { lane, reserve } => intent(draft, place, lane, reserve),
+    }
+}
+
+/// Plans at once what an operator had requeued, or returns why it would have to wait; it doesn't begin to.
+pub(super) fn anew(draft: &mut Draft<'_>, place: &SettlementPlace) -> Result<Option<WaitReason>, DecideError> {
+    match judge(draft, place, Turn::Last)? {
+        Verdict::Wait { reason, .. } => Ok(Some(reason)),
+        Verdict::Plan { lane, reserve } => intent(draft, place, lane, reserve).map(|()| None),
+    }
+}
+
+fn intent(draft: &mut Draft<'_>, place: &SettlementPlace, lane: AccountId, reserve: Amount) -> Result<(), DecideError> {
+    match place.execution {
+        None => leaf(draft, place, lane, reserve),
+        Some(execution) => fulfillment(draft, place, execution, lane, reserve),
     }
 }
 
@@ -143,6 +155,7 @@ fn leaf(draft: &mut Draft<'_>, place: &SettlementPlace, lane: AccountId, reserve
         start,
         source: assignment.block.clone(),
         reserved: reserve,
+        requeued: settling.root.requeued,
     };
     let id = event.settlement_id;
     draft.emit(event)?;
@@ -188,6 +201,7 @@ fn fulfillment(
         caps,
         not_after: settling.not_after,
         reserved: reserve,
+        requeued: it.requeued,
     };
     let id = event.settlement_id;
     draft.emit(event)?;

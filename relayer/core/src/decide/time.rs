@@ -1,11 +1,11 @@
 //! Seals: the clock. A seal of the Acurast chain ends windows, deliveries and jobs, one of a destination lets accounts expire.
 
-use super::outcome::{Ending, end, end_undelivered, end_untouched, fault_of};
+use super::outcome::{Ending, end, end_undelivered, end_untouched, why_undelivered};
 use super::{Context, DecideError, Draft, account, outcome};
 use crate::input::{Decision, Subject};
-use crate::job::{Assignment, AssignmentKey, Job, Settlement};
+use crate::job::{Assignment, AssignmentKey, Job};
 use acurast_events::caip::ChainId;
-use acurast_events::jobs::{BlockRef, Fault, JobDone, Outcome, WaitReason};
+use acurast_events::jobs::{BlockRef, Fault, JobDone, Outcome};
 use acurast_events::source::{BlockSealed, ReportedOutcome, Schedule};
 use acurast_events::units::{Execution, Timestamp};
 
@@ -70,12 +70,11 @@ fn end_deliveries(draft: &mut Draft<'_>, key: &AssignmentKey) -> Result<(), Deci
         .filter(|(_, state)| Job::ends_at_not_after(state))
         .map(|(execution, state)| (execution, state.clone()))
         .collect();
-    let root = job.assignments.get(key).and_then(|assignment| assignment.settling.as_ref()).and_then(|settling| settling.root.waits());
+    let root = job.assignments.get(key).and_then(|assignment| assignment.settling.as_ref()).map(|settling| settling.root.clone());
     for (execution, state) in unresolved {
         if state.output.is_some() {
-            let own = state.fulfillment.as_ref().and_then(Settlement::waits);
-            let (fault, detail) = fault_of(if own == Some(WaitReason::RootPending) { root.or(own) } else { own });
-            end_undelivered(draft, key, execution, fault, detail)?;
+            let (fault, detail) = why_undelivered(root.as_ref(), state.fulfillment.as_ref());
+            end_undelivered(draft, key, execution, fault, &detail)?;
             continue;
         }
         let Some(report) = state.report.filter(|report| report.outcome == ReportedOutcome::Success) else { continue };

@@ -1,6 +1,8 @@
 //! A small world to tell stories in: facts, outputs and lane results go in, events come out and are folded.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
+pub mod operator;
+
 use acurast_adapter_api::{DestinationRules, OutputRefusal, UsableKey};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::*;
@@ -182,6 +184,7 @@ pub fn tx(n: u8) -> TxHash {
 /// One folded record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logged {
+    pub at: Timestamp,
     pub input: Option<InputRef>,
     pub subject: Subject,
     pub events: Vec<JobsEvent>,
@@ -194,6 +197,7 @@ pub struct World {
     pub rows: BTreeMap<(u8, Vec<u8>), Vec<u8>>,
     pub inputs: Vec<(Input, Option<InputRef>)>,
     positions: BTreeMap<String, u64>,
+    outputs: BTreeMap<Offset, OutputSubmitted>,
     pub number: u64,
     pub now: u64,
     pub slot: u64,
@@ -218,6 +222,7 @@ impl World {
             rows: BTreeMap::new(),
             inputs: Vec::new(),
             positions: BTreeMap::new(),
+            outputs: BTreeMap::new(),
             number: 1,
             now: 1_000,
             slot: 0,
@@ -263,12 +268,13 @@ impl World {
             let again = self.partition.decide_next(&self.policy, &FakeRules, input, reference, &answered).unwrap();
             assert_eq!(next, again, "a decision is a function of its arguments");
             let Some(Decision { subject, events }) = next else { return all };
-            self.partition.evolve(reference, &subject, &events).unwrap();
+            let at = Timestamp(self.now);
+            self.partition.evolve(at, reference, &subject, &events).unwrap();
             if reference.is_some() {
                 answered.insert(subject.clone());
             }
             all.extend(events.clone());
-            self.log.push(Logged { input: reference.cloned(), subject, events });
+            self.log.push(Logged { at, input: reference.cloned(), subject, events });
         }
         panic!("decides for ever: {input:?}");
     }
@@ -418,7 +424,9 @@ impl World {
 
     pub fn submit(&mut self, output: Output) -> Vec<JobsEvent> {
         let reference = self.reference("outputs");
-        self.feed(Input::Output(OutputSubmitted { owner: owner(), output, at: Timestamp(self.now) }), Some(reference))
+        let submitted = OutputSubmitted { owner: owner(), output, at: Timestamp(self.now) };
+        self.outputs.insert(reference.position, submitted.clone());
+        self.feed(Input::Output(submitted), Some(reference))
     }
 
     /// A processor's output, validly signed.

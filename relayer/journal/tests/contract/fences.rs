@@ -138,7 +138,15 @@ pub(crate) async fn bytes_that_are_no_entry_are_skipped(harness: impl Harness) {
     let mut body = value(broken_body)[2..].to_vec();
     body.extend([0x32, 5, 0x22, 3, 1, 2, 3]);
     let broken = [&[0x12, body.len() as u8][..], &body].concat();
-    let garbage = [vec![], vec![0xff; 40], b"not an entry".to_vec(), good[..good.len() - 1].to_vec(), [&good[..], &[0]].concat(), broken];
+    let garbage = [
+        vec![],
+        vec![0xff; 40],
+        vec![0xff; 3 << 20],
+        b"not an entry".to_vec(),
+        good[..good.len() - 1].to_vec(),
+        [&good[..], &[0]].concat(),
+        broken,
+    ];
     let count = garbage.len() as u64;
     append_raw(&journal, &at, garbage.into()).await;
     writer.append(drafts(&writer, &["b"])).await.unwrap();

@@ -1,4 +1,5 @@
-//! Taking intents from `jobs.v1`: a full copy, and for a leaf its bits. An intent that is known causes nothing.
+//! Taking intents from `jobs.v1`: a full copy, and for a leaf its bits. An intent that is known causes nothing, unless an operator
+//! had planned anew what was given up: a leaf keeps its bits then, and for an output the chain is asked first (R2).
 
 use crate::error::LaneCoreError;
 use crate::lane::Lane;
@@ -21,8 +22,9 @@ impl Lane {
 
     fn accept_leaf(&self, intent: &LeafPlanned) -> Result<Vec<LanesEvent>, LaneCoreError> {
         let id = intent.settlement_id;
-        if self.state.leaves.contains_key(&id) {
-            return Ok(Vec::new());
+        if let Some(leaf) = self.state.leaves.get(&id) {
+            let again = leaf.is_replanned(intent).then(|| RootAccepted { intent: intent.clone(), bit: leaf.bit }.into());
+            return Ok(again.into_iter().collect());
         }
         let refuse = |reason: &str| Ok(vec![IntentDead { settlement_id: id, reason: reason.to_owned(), fault: Fault::Relayer }.into()]);
         if id != root_settlement_id(&intent.assignment_id) {
@@ -46,7 +48,7 @@ impl Lane {
         let Some(leaf) = self.state.leaf_of(intent) else {
             return refuse("its leaf is not of this lane, or its time is over", Fault::Relayer);
         };
-        if leaf.ended.contains(intent.execution.0) {
+        if leaf.ended.contains(intent.execution.0) && !leaf.is_requeued(intent) {
             return Vec::new();
         }
         if leaf.leaf().bit_of(intent.execution).is_none() {

@@ -159,21 +159,36 @@ impl Lane {
             return vec![EffectFound { settlement_id: *id, success: *success, tx: *tx, block: block.clone() }.into()];
         }
         let proven = self.state.leaf_of(&item.intent).is_some_and(|leaf| leaf.stage != LeafStage::Dead);
-        match self.comes_back(context, item.returns, item.intent.not_after).filter(|_| proven) {
+        let times = match cause {
+            // It was in no slot since: that is no return.
+            Cause::Requeued => (!self.is_late(context, item.intent.not_after)).then_some(item.returns),
+            Cause::Reverted | Cause::LeftOut | Cause::Skipped(_) | Cause::Foreign | Cause::FinalityBroke => {
+                self.comes_back(context, item.returns, item.intent.not_after)
+            }
+        };
+        match times.filter(|_| proven) {
             Some(times) => vec![IntentReturned { settlement_id: *id, times, reason: cause.to_string() }.into()],
             None => vec![IntentDead { settlement_id: *id, reason: given_up(cause), fault: fault_of(cause) }.into()],
         }
     }
 
+    fn is_late(&self, context: Context<'_>, not_after: Timestamp) -> bool {
+        self.fresh_view(context.caps, context.now).is_some_and(|view| self.too_late(context.policy, view, not_after))
+    }
+
     /// How often it will have come back, or nothing when that is once too often or too late.
     fn comes_back(&self, context: Context<'_>, returns: u32, not_after: Timestamp) -> Option<u32> {
-        let late = self.fresh_view(context.caps, context.now).is_some_and(|view| self.too_late(context.policy, view, not_after));
-        returns.checked_add(1).filter(|times| !late && *times <= context.policy.returns_max)
+        returns.checked_add(1).filter(|times| !self.is_late(context, not_after) && *times <= context.policy.returns_max)
     }
 }
 
 fn given_up(cause: Cause) -> String {
-    format!("given up after its slot was final without its effect: {cause}")
+    match cause {
+        Cause::Requeued => "planned anew too late, or without a proof".to_owned(),
+        Cause::Reverted | Cause::LeftOut | Cause::Skipped(_) | Cause::Foreign | Cause::FinalityBroke => {
+            format!("given up after its slot was final without its effect: {cause}")
+        }
+    }
 }
 
 fn fault_of(cause: Cause) -> Fault {
@@ -182,7 +197,7 @@ fn fault_of(cause: Cause) -> Fault {
         Cause::Skipped(_) => Fault::Consumer,
         Cause::Foreign => Fault::Relayer,
         Cause::FinalityBroke => Fault::Chain,
-        Cause::Reverted | Cause::LeftOut => Fault::Unknown,
+        Cause::Reverted | Cause::LeftOut | Cause::Requeued => Fault::Unknown,
     }
 }
 

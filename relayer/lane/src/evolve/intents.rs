@@ -3,11 +3,12 @@
 use crate::error::LaneCoreError;
 use crate::lane::Lane;
 use crate::rows::Table;
-use crate::state::{Fulfillment, FulfillmentStage, Leaf, LeafStage, Root, RootStage};
+use crate::state::{Cause, Fulfillment, FulfillmentStage, Leaf, LeafStage, Root, RootStage};
 use acurast_events::bytes::MerkleNode;
 use acurast_events::lanes::{FulfillmentAccepted, RootAbandoned, RootAccepted, RootAttested, RootPlanned};
 use acurast_events::merkle::MerkleTree;
 use acurast_events::units::Timestamp;
+use std::collections::BTreeMap;
 
 impl Lane {
     pub(super) fn root_accepted(&mut self, at: Timestamp, event: &RootAccepted) -> Result<(), LaneCoreError> {
@@ -16,8 +17,17 @@ impl Lane {
         if !self.state.head.opened || event.intent.lane != *self.state.lane() {
             return invalid(self, "the lane is not open, or another one");
         }
-        if self.state.leaves.contains_key(&id) || id != acurast_events::ids::root_settlement_id(&event.intent.assignment_id) {
-            return invalid(self, "the leaf is known, or its id is not its assignment's");
+        if id != acurast_events::ids::root_settlement_id(&event.intent.assignment_id) {
+            return invalid(self, "its id is not its assignment's");
+        }
+        if let Some(leaf) = self.state.leaves.get_mut(&id) {
+            if !leaf.is_replanned(&event.intent) || leaf.bit != event.bit || leaf.intent.executions != event.intent.executions {
+                return invalid(self, "the leaf is known, and was not given up and planned anew with its bits");
+            }
+            (leaf.intent, leaf.accepted_at) = (event.intent.clone(), at);
+            (leaf.reverted_at, leaf.returns) = (None, 0);
+            self.set_leaf_stage(&id, LeafStage::Waiting);
+            return Ok(());
         }
         let Some((bit, bits)) = self.allot_bits(event.intent.executions) else {
             return invalid(self, "the lane's bits are used up");
@@ -36,6 +46,7 @@ impl Lane {
             returns: 0,
             open: 0,
             ended: crate::ranges::Ranges::default(),
+            requeued: BTreeMap::new(),
         };
         self.index.leaf_added(id, &leaf);
         self.state.leaves.insert(id, leaf);
@@ -54,15 +65,22 @@ impl Lane {
         let Some(leaf) = self.state.leaves.get_mut(&leaf_id) else {
             return invalid(self, "its leaf is unknown");
         };
-        if leaf.ended.contains(intent.execution.0) || leaf.leaf().bit_of(intent.execution).is_none() {
+        let again = leaf.is_requeued(intent);
+        if (leaf.ended.contains(intent.execution.0) && !again) || leaf.leaf().bit_of(intent.execution).is_none() {
             return invalid(self, "its execution has ended, or is not its leaf's");
         }
         leaf.open = leaf.open.saturating_add(1);
+        if again {
+            leaf.requeued.insert(intent.execution.0, intent.requeued);
+        }
         let order = self.state.head.order;
         self.state.head.order = order.saturating_add(1);
-        let stage = FulfillmentStage::Waiting;
+        // What was given up may have been in slots: the chain is asked for its effect before it gets a new one (R2).
+        let stage = if again { FulfillmentStage::Asking(Cause::Requeued) } else { FulfillmentStage::Waiting };
         self.state.fulfillments.insert(id, Fulfillment { intent: intent.clone(), order, accepted_at: at, stage, returns: 0 });
-        self.index.queue.insert(order, id);
+        if !again {
+            self.index.queue.insert(order, id);
+        }
         self.touch(Table::Leaf, &leaf_id.0);
         self.touch(Table::Fulfillment, &id.0);
         Ok(())

@@ -96,6 +96,7 @@ pub fn leaf(n: u8, not_after: u64) -> LeafPlanned {
             timestamp: Timestamp(START),
         },
         reserved: Amount(GWEI * 1_000_000),
+        requeued: 0,
     }
 }
 
@@ -119,6 +120,7 @@ pub fn output(n: u8, execution: u64, not_after: u64) -> FulfillmentPlanned {
         },
         not_after: Timestamp(not_after),
         reserved: Amount(GWEI * 1_000_000_000),
+        requeued: 0,
     }
 }
 

@@ -6,7 +6,7 @@ use acurast_adapter_api::{Call, Capabilities, FulfillItem, Observation};
 use acurast_events::amount::Amount;
 use acurast_events::bytes::{Bytes, MerkleNode, SettlementId};
 use acurast_events::jobs::JobsEvent;
-use acurast_events::lanes::{ItemOutcome, LanesEvent, SlotFinal};
+use acurast_events::lanes::{ItemFinal, ItemOutcome, LanesEvent, SlotFinal};
 use acurast_events::merkle::process_proof;
 use acurast_events::units::{Batch, Timestamp};
 use acurast_relayer_lane::{Action, ActionKey, Lane, LaneInput, LanePolicy, SignRequest};
@@ -274,25 +274,32 @@ impl Shell {
         self.events().filter(|event| event.name() == name).count()
     }
 
-    /// How each settlement ended; panics when one ended twice.
+    /// How each settlement ended; panics when one ended twice. What was given up goes on when it is planned anew.
     pub fn endings(&self) -> BTreeMap<SettlementId, &'static str> {
         let mut endings = BTreeMap::new();
-        let mut end = |id: SettlementId, how| assert_eq!(endings.insert(id, how), None, "{id} ended twice");
         for event in self.events() {
-            match event {
+            let ended: Vec<(SettlementId, &str)> = match event {
                 LanesEvent::SlotFinal(event) => {
-                    for item in &event.items {
-                        match item.outcome {
-                            ItemOutcome::Settled | ItemOutcome::SettledFailed | ItemOutcome::AlreadySettled => {
-                                end(item.settlement_id, "settled")
-                            }
-                            ItemOutcome::Skipped | ItemOutcome::NoEffect => {}
-                        }
-                    }
+                    let settled = |item: &&ItemFinal| match item.outcome {
+                        ItemOutcome::Settled | ItemOutcome::SettledFailed | ItemOutcome::AlreadySettled => true,
+                        ItemOutcome::Skipped | ItemOutcome::NoEffect => false,
+                    };
+                    event.items.iter().filter(settled).map(|item| (item.settlement_id, "settled")).collect()
                 }
-                LanesEvent::EffectFound(event) => end(event.settlement_id, "found"),
-                LanesEvent::IntentDead(event) => end(event.settlement_id, "dead"),
-                _ => {}
+                LanesEvent::EffectFound(event) => vec![(event.settlement_id, "found")],
+                LanesEvent::IntentDead(event) => vec![(event.settlement_id, "dead")],
+                LanesEvent::RootAccepted(event) if event.intent.requeued > 0 => {
+                    assert_eq!(endings.remove(&event.intent.settlement_id), Some("dead"), "planned anew without being given up");
+                    vec![]
+                }
+                LanesEvent::FulfillmentAccepted(event) if event.intent.requeued > 0 => {
+                    assert_eq!(endings.remove(&event.intent.settlement_id), Some("dead"), "planned anew without being given up");
+                    vec![]
+                }
+                _ => vec![],
+            };
+            for (id, how) in ended {
+                assert_eq!(endings.insert(id, how), None, "{id} ended twice");
             }
         }
         endings

@@ -147,7 +147,7 @@ fn fold_jobs(partition: &mut Partition, told: &Told<JobsEvent>) -> Result<(), St
     }
     let record = &told.record.record;
     let subject = Subject::from_bytes(&record.subject).map_err(|error| error.to_string())?;
-    partition.evolve(record.input.as_ref(), &subject, &told.events).map_err(|error| error.to_string())
+    partition.evolve(record.at, record.input.as_ref(), &subject, &told.events).map_err(|error| error.to_string())
 }
 
 fn fold_lane(lane: &mut Lane, told: &Told<LanesEvent>) -> Result<(), String> {
