@@ -47,9 +47,9 @@ chaos-kafka: build ## 5,000 jobs on three replicas and three brokers, all of whi
 	deploy/chaos-kafka.sh
 
 sim: setup ## Simulate, crashing at every journal and broadcast boundary (SCENARIOS=n, SEED=n; SEED= CRASH= TRACE=1 repeats one)
-	cargo build --workspace --bins --locked
+	cargo build --workspace --bin acurast-relayer-sim --locked
 	$(CARGO_TARGET_DIR)/debug/acurast-relayer-sim $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(SEED),--seed $(SEED)) $(if $(CRASH),--crash $(CRASH)) $(if $(TRACE),--trace) $(if $(MUTANT),--mutant $(MUTANT))
 
 soak: setup ## Simulate for HOURS=n hours (SEED=n begins elsewhere)
-	cargo build --workspace --bins --locked
+	cargo build --workspace --bin acurast-relayer-sim --locked
 	$(CARGO_TARGET_DIR)/debug/acurast-relayer-sim --hours $(or $(HOURS),1) $(if $(SEED),--seed $(SEED))
