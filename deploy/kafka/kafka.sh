@@ -12,6 +12,7 @@
 # Environment: KAFKA_HOME (./target/kafka) holds configuration, data and logs; KAFKA_LIBS (~/.cache/acurast-relayer/kafka) the jars;
 # KAFKA_PORT (19092) is the first port: broker i listens on KAFKA_PORT + 2(i-1), its controller on the next one; KAFKA_HEAP (384m) is the
 # heap of each broker; KAFKA_PROPERTIES has further lines for server.properties, in which @PORT@ and @CONTROLLER@ are the broker's ports;
+# KAFKA_READY_SECONDS (120) is the most that a broker may take to start;
 # KAFKA_FORMAT has further arguments of the storage tool, such as users (--add-scram).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,6 +21,7 @@ libs=${KAFKA_LIBS:-${ACURAST_CACHE_DIR:-$HOME/.cache/acurast-relayer}/kafka}
 heap=${KAFKA_HEAP:-384m}
 base=${KAFKA_PORT:-19092}
 properties=${KAFKA_PROPERTIES:-}
+ready_s=${KAFKA_READY_SECONDS:-120}
 cluster=AcurastDevnetKafka0001
 
 die() { echo "kafka: $*" >&2; exit 1; }
@@ -104,12 +106,12 @@ launch() { # ID
 }
 
 await() { # ID FIRST-LINE
-  for _ in $(seq 1 480); do
+  for _ in $(seq 1 $((ready_s * 4))); do
     kill -0 "$(< "$home/node-$1/pid")" 2> /dev/null || { tail -5 "$home/node-$1/broker.log" >&2; die "broker $1 ended"; }
     grep -q 'Kafka Server started' <(tail -n +"$2" "$home/node-$1/broker.log") && return
     sleep 0.25
   done
-  die "broker $1 did not start in 120 s; see $home/node-$1/broker.log"
+  die "broker $1 did not start in $ready_s s; see $home/node-$1/broker.log"
 }
 
 start() { # COUNT
@@ -158,5 +160,5 @@ case "${1:-}" in
   resume) signal CONT "$2" ;;
   revive) from=$(lines "$2"); launch "$2"; await "$2" "$from" ;;
   wipe) stop_all; rm -rf "$home"/node-* ;;
-  *) sed -n '2,15p' "$0"; exit 2 ;;
+  *) sed -n '2,16p' "$0"; exit 2 ;;
 esac
