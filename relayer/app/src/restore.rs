@@ -76,6 +76,10 @@ pub async fn restore(config: &Config, identity: &Identity, backend: &Backend) ->
     let place = checkpoints.open()?;
     let fit = match candidates(place.as_ref(), identity, SCHEMA).await {
         Ok((fit, unfit)) => {
+            if fit.is_empty() && unfit.is_empty() {
+                tracing::info!(place = place.describe(), "no checkpoint is kept yet");
+                return Ok(());
+            }
             for checkpoint in unfit {
                 tracing::warn!(name = checkpoint.name, reason = checkpoint.reason, "checkpoint passed over");
             }

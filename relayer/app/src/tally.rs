@@ -81,6 +81,7 @@ impl Tally {
         let rate = u64::try_from(u128::from(done).saturating_mul(1_000) / u128::from(milliseconds)).unwrap_or(u64::MAX);
         let left = match self.total.saturating_sub(done) {
             0 => String::new(),
+            _ if rate == 0 => ", no telling how long still".into(),
             rest => format!(", {} left", HumanDuration(Duration::from_secs(rest.checked_div(rate).unwrap_or(u64::MAX).min(31_536_000)))),
         };
         format!("{}: {} of {}, {} a second{left}", self.what, amount(done), amount(self.total), amount(rate))
@@ -100,6 +101,6 @@ mod tests {
         );
         assert_eq!(tally.line(3_000, Duration::from_secs(3)), "folding: 3000 records of 3000 records, 1000 records a second");
         let bytes = Tally::bytes("restoring", 4 << 20);
-        assert_eq!(bytes.line(0, Duration::ZERO), "restoring: 0 B of 4.00 MiB, 0 B a second, 1 year left");
+        assert_eq!(bytes.line(0, Duration::ZERO), "restoring: 0 B of 4.00 MiB, 0 B a second, no telling how long still");
     }
 }
