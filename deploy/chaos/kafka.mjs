@@ -215,6 +215,9 @@ async function count() {
     orderly_restarts: counts.orderly_restarts, leaders_moved: counts.leaders_moved, poison_records: counts.poison_records, poisoned_topics: counts.poisoned.size,
   });
 
+  const said = async (words) => (await Promise.all(replicas.all.map((of) => of.said(words)))).reduce((a, b) => a + b, 0);
+  Object.assign(figures, { taken_over: await said('taken over'), stood_down: await said('stood down'), rebuilt: await said('rebuilding from the journal') });
+
   const replays = [];
   for (const { name, config: of } of replicas.all) replays.push([name, await replay({ relayer: args.relayer, config: of })]);
   const wrong = digestFaults(replays);

@@ -1,5 +1,7 @@
 // The replicas of a relayer as processes, and who of them owns what: read from each one's gauges, believed when they agree.
+import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 
 import { gaugesOf } from './gauges.mjs';
 import { Victim } from './victim.mjs';
@@ -14,6 +16,13 @@ export class Replica {
   constructor({ name, command, config, api, dataDir, dir, readyMs }) {
     Object.assign(this, { name, config, api, dataDir, away: false });
     this.victim = new Victim({ command, args: ['run', '--config', config], log: join(dir, `${name}.log`), health: `${api}/healthz`, readyMs });
+  }
+
+  /** How many lines of its log have these words. */
+  async said(words) {
+    let count = 0;
+    for await (const line of createInterface({ input: createReadStream(this.victim.log), crlfDelay: Infinity })) if (line.includes(words)) count += 1;
+    return count;
   }
 
   gauges() { return this.away ? Promise.resolve(null) : gaugesOf(this.api); }
