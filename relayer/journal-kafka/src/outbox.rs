@@ -218,11 +218,8 @@ impl CallState {
         // One that leaves doubt stands for all; of its like the first is what to act on, but what was merely given up along with
         // others only adds its doubt.
         let doubt = !earlier.nothing_written || !failure.nothing_written;
-        let tells_more = if earlier.is_purge() == failure.is_purge() {
-            earlier.nothing_written && !failure.nothing_written
-        } else {
-            earlier.is_purge()
-        };
+        let tells_more =
+            if earlier.is_purge() == failure.is_purge() { earlier.nothing_written && !failure.nothing_written } else { earlier.is_purge() };
         if tells_more {
             *earlier = failure;
         }
