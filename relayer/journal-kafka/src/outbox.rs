@@ -211,11 +211,19 @@ pub(crate) struct Outcome {
 
 impl CallState {
     fn fail(&mut self, failure: Failure) {
-        // One that leaves doubt stands for all; of its like the first is what to act on.
-        match &self.failure {
-            Some(earlier) if !earlier.nothing_written || failure.nothing_written => {}
-            Some(_) | None => self.failure = Some(failure),
+        let Some(earlier) = &mut self.failure else {
+            self.failure = Some(failure);
+            return;
+        };
+        // One that leaves doubt stands for all; of its like the first is what to act on, but what was merely given up along with
+        // others only adds its doubt.
+        let doubt = !earlier.nothing_written || !failure.nothing_written;
+        let tells_more =
+            if earlier.is_purge() == failure.is_purge() { earlier.nothing_written && !failure.nothing_written } else { earlier.is_purge() };
+        if tells_more {
+            *earlier = failure;
         }
+        earlier.nothing_written = !doubt;
     }
 
     fn tell_if_done(&mut self) {
@@ -282,6 +290,15 @@ impl Failure {
         // was written and whose acknowledgement was lost; the library's own word for that (message status) isn't passed on.
         let nothing_written = unsent || code == Some(RDKafkaErrorCode::MessageSizeTooLarge);
         Self { code, reason: code.map_or_else(|| error.to_string(), |code| code.to_string()), nothing_written }
+    }
+
+    fn is_purge(&self) -> bool {
+        matches!(self.code, Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight))
+    }
+
+    /// Whether the brokers take no such record, now or later.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.code == Some(RDKafkaErrorCode::MessageSizeTooLarge)
     }
 
     pub(crate) fn refusal(self) -> Refusal {
@@ -382,6 +399,19 @@ mod tests {
                 call.report(index, Err(failures[which].clone()));
             }
             assert!(!outcome.try_recv().unwrap().failure.unwrap().nothing_written);
+        }
+    }
+
+    #[test]
+    fn what_is_given_up_along_with_others_does_not_hide_why() {
+        for order in [[0, 1], [1, 0]] {
+            let failures = [failure(RDKafkaErrorCode::MessageSizeTooLarge), failure(RDKafkaErrorCode::PurgeQueue)];
+            let (call, mut outcome, _room) = call(2);
+            for (index, which) in order.into_iter().enumerate() {
+                call.report(index, Err(failures[which].clone()));
+            }
+            let told = outcome.try_recv().unwrap().failure.unwrap();
+            assert!(told.is_too_large() && !told.nothing_written, "{told:?}");
         }
     }
 

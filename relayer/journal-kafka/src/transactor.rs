@@ -110,10 +110,12 @@ impl Maker {
         let all = enqueue(producer, at, partition, records, &call);
         drop(call);
         let committed = if all { self.commit(producer) } else { Err(KafkaError::Canceled) };
+        let mut given_up = false;
         if committed.is_err() {
-            // As far as it goes: nothing rests on it.
+            // As far as it goes: nothing rests on it but what the caller is told.
             let aborted = producer.abort_transaction(ABORT);
             tracing::debug!(%at, ?committed, ?aborted, "a transaction was given up");
+            given_up = aborted.is_ok();
         }
         // All records are reported by now, or the last one a moment later; those that aren't are in doubt.
         let reported = Handle::current().block_on(async { tokio::time::timeout(REPORTED, outcome).await });
@@ -122,9 +124,8 @@ impl Maker {
             (Ok(()), Some(Outcome { offsets, failure: None })) => {
                 offset_order(&offsets).ok_or_else(|| doubt("the brokers acknowledged the records out of order".into()))
             }
-            (_, Some(Outcome { offsets, failure: Some(failure) })) if failure.nothing_written && offsets.iter().all(Option::is_none) => {
-                Err(refuse(failure.refusal()))
-            }
+            // Nobody ever sees what was given up, and again it would be refused.
+            (_, Some(Outcome { failure: Some(failure), .. })) if given_up && failure.is_too_large() => Err(refuse(failure.refusal())),
             (_, Some(Outcome { failure: Some(failure), .. })) => Err(doubt(self.access.explain(failure.to_string()))),
             (Err(error), _) => Err(doubt(self.access.explain(format!("the transaction wasn't committed: {error}")))),
             (Ok(()), None) => Err(doubt("the brokers committed records without acknowledging them".into())),

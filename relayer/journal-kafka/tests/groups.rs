@@ -75,11 +75,12 @@ impl Member {
     }
 }
 
-/// Waits until the members have all partitions, and none twice.
+/// Waits until the members have all partitions, none twice, and each its share.
 async fn settled(members: &[&Member], wanted: &BTreeSet<TopicPartition>) {
     eventually(|| async {
         let held: Vec<TopicPartition> = members.iter().flat_map(|member| member.now().partitions).collect();
-        (held.len() == wanted.len() && held.iter().cloned().collect::<BTreeSet<_>>() == *wanted).then_some(())
+        let shared = members.iter().all(|member| member.now().partitions.len() >= wanted.len() / members.len());
+        (shared && held.len() == wanted.len() && held.iter().cloned().collect::<BTreeSet<_>>() == *wanted).then_some(())
     })
     .await;
 }
