@@ -13,6 +13,7 @@ use crate::backend::Backend;
 use crate::config::Config;
 use crate::fold::fold_into;
 use crate::folds::SCHEMA;
+use crate::owned::OwnedError;
 use crate::storage::{StorageError, fold_of};
 use crate::tally::Tally;
 use acurast_events::topics::TopicPartition;
@@ -167,6 +168,7 @@ fn of_tail(error: StorageError, place: &dyn CheckpointPlace, candidate: &Candida
     let leads =
         |reason: String| Refused::Fatal(RestoreFailed::LeadsJournal { name: candidate.name.clone(), place: place.describe(), reason });
     match error {
+        StorageError::Owned(OwnedError::Store(error)) => of_tail(StorageError::Store(error), place, candidate),
         StorageError::Store(error @ (StoreError::StateDiffers { .. } | StoreError::Damaged { .. })) => Refused::SetAside(error.to_string()),
         StorageError::Store(StoreError::LeadsJournal(halt)) => leads(halt.to_string()),
         StorageError::Follow(FollowError::Halt(halt @ (Halt::Shortened { .. } | Halt::Rewritten { .. }))) => leads(halt.to_string()),

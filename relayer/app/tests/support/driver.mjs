@@ -149,7 +149,7 @@ const commands = {
     const { acurastMarketplace: market, acurast: registry } = chain.api.tx;
     const consumer = world.consumers.find(({ origin }) => origin === 'acurast');
     const owner = owners(consumer.index);
-    const processor = processors[nextProcessor++];
+    const processor = processors(nextProcessor + 1)[nextProcessor++];
     const number = (await chain.api.query.acurast.localJobIdSequence()).toBigInt() + 1n;
     const id = [{ Acurast: owner.address }, number.toString()];
     const start = (await chain.now()) + LEAD_MS;
