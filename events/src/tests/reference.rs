@@ -59,7 +59,7 @@ fn topics() -> Vec<Shown> {
             ..shown(Topic::Outputs, "outputs", "outputs", &[])
         },
         Shown {
-            key: "what is commanded",
+            key: "what the command is about",
             content: "Commands of operators, with who gave them and why.",
             ..shown(Topic::Control, "control", "control", &[])
         },
@@ -157,6 +157,8 @@ struct Page {
     out: String,
     definitions: BTreeMap<&'static str, Definition>,
     examples: BTreeMap<String, Value>,
+    /// What values, or the events in them, are of.
+    roots: BTreeSet<&'static str>,
     done: BTreeSet<&'static str>,
 }
 
@@ -173,8 +175,8 @@ impl Page {
     /// A field's type, with the unit or form that its type stands for.
     fn field(&self, field: &Field) -> String {
         let of = match self.definitions.get(field.of.as_str()).map(|definition| &definition.body) {
-            // Only the events of a record are one of several: those of its topic.
-            Some(Body::OneOf(_)) => "the topic's events".to_owned(),
+            // Only the events of a record are of a root: that of its topic.
+            Some(Body::OneOf(_)) if self.roots.contains(field.of.as_str()) => "the topic's events".to_owned(),
             Some(_) => link(&field.of),
             None => format!("`{}`", field.of),
         };
@@ -296,11 +298,26 @@ impl Page {
     fn parts(&mut self) {
         self.line("## Parts\n");
         self.line("Messages that stand within events.\n");
-        let names: Vec<&'static str> =
-            self.definitions.values().filter(|of| matches!(of.body, Body::Message(_))).map(|of| of.name).collect();
-        for name in names {
-            self.message("###", name, "", false);
+        let parts: Vec<Definition> = self.definitions.values().filter(|of| !self.done.contains(of.name)).cloned().collect();
+        for part in parts {
+            match &part.body {
+                Body::Message(_) => self.message("###", part.name, "", false),
+                Body::OneOf(variants) => self.choice(part.name, &words(part.docs), variants),
+                Body::Enumeration(_) | Body::Scalar(_) | Body::Pending => {}
+            }
         }
+    }
+
+    /// A message within others that is one of several.
+    fn choice(&mut self, name: &'static str, meaning: &str, variants: &[(&'static str, u32)]) {
+        self.done.insert(name);
+        self.line(format!("### {name}\n\n{meaning} One of these; in JSON and Protobuf by its name in snake case.\n"));
+        self.line("| number | message | meaning |\n|---|---|---|");
+        for (variant, tag) in variants {
+            let meaning = words(self.get(variant).docs);
+            self.line(format!("| {tag} | {} | {meaning} |", link(variant)));
+        }
+        self.line("");
     }
 
     fn enumerations(&mut self) {
@@ -361,7 +378,9 @@ impl Page {
                 .map(|of| of.name)
                 .collect()
         };
-        let parts = list(of(|body| matches!(body, Body::Message(_))));
+        let mut parts = of(|body| matches!(body, Body::Message(_) | Body::OneOf(_)));
+        parts.retain(|name| *name != "Entry" && !self.roots.contains(*name));
+        let parts = list(parts);
         let enumerations = list(of(|body| matches!(body, Body::Enumeration(_))));
         let scalars = list(of(|body| matches!(body, Body::Scalar(_))));
         self.line(format!("* [Parts](#parts): {parts}"));
@@ -387,8 +406,14 @@ fn examples(goldens: &[Golden]) -> BTreeMap<String, Value> {
 fn page() -> Page {
     let (files, goldens, topics) = (files(), all(), topics());
     let definitions = definitions(&files);
-    let mut page = Page { out: INTRO.to_owned(), definitions, examples: examples(&goldens), done: BTreeSet::new() };
     let roots: BTreeMap<&str, Vec<&'static str>> = topics.iter().map(|topic| (topic.name, roots(topic, &topics, &goldens))).collect();
+    let mut page = Page {
+        out: INTRO.to_owned(),
+        definitions,
+        examples: examples(&goldens),
+        roots: roots.values().flatten().copied().collect(),
+        done: BTreeSet::new(),
+    };
     page.contents(&topics, &roots);
     page.line("## Topics\n");
     for topic in &topics {
