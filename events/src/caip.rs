@@ -21,8 +21,8 @@ fn check(part: &str, lengths: std::ops::RangeInclusive<usize>, extra: &str) -> b
 }
 
 macro_rules! caip {
-    ($( $(#[$meta:meta])* $name:ident, $standard:literal, $parse:ident; )*) => { $(
-        $(#[$meta])*
+    ($( $(#[doc = $doc:literal])+ $name:ident, $standard:literal, $parse:ident; )*) => { $(
+        $(#[doc = $doc])+
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
@@ -41,7 +41,7 @@ macro_rules! caip {
                     .map_err(|reason| CaipError { standard: $standard, text: text.chars().take(120).collect(), reason })
             }
         }
-        crate::wire_as_string!($name);
+        crate::wire_as_string!($name, $($doc)+);
     )* };
 }
 

@@ -43,11 +43,11 @@ crate::message! {
         14 late_root: bool,
         /// The account that paid.
         15 escrow_id: Option<EscrowId>,
-        /// Charged for the item.
+        /// Charged for the item, without root share, in the account's asset.
         16 charge: Amount,
-        /// Root share charged with it.
+        /// Root share charged with it, in the account's asset.
         17 root_share: Amount,
-        /// What it cost the signing key.
+        /// The item's part of what the transaction cost the signing key, in wei (or the chain's unit).
         18 cost: Amount,
         /// How many attesters the destination asks for.
         19 attesters_needed: u32,
@@ -75,7 +75,7 @@ crate::message! {
         6 was: BlockRef,
         /// The final block at which the effect was absent.
         7 block: BlockRef,
-        /// What the account has back, root share included.
+        /// What the account has back, root share included, in the account's asset.
         8 charge: Amount,
         /// When.
         9 at: Timestamp,
@@ -95,9 +95,9 @@ crate::message! {
         5 executions: Count,
         /// Whether it was removed from Acurast before its time.
         6 removed: bool,
-        /// Charged for it in total.
+        /// Charged for it in total, in the account's asset.
         7 spent: Amount,
-        /// What its transactions cost the signing key.
+        /// What its transactions cost the signing key, in wei (or the chain's unit).
         8 cost: Amount,
         /// When.
         9 at: Timestamp,

@@ -178,7 +178,7 @@ impl FromStr for MultiOrigin {
     }
 }
 
-crate::wire_as_string!(MultiOrigin);
+crate::wire_as_string!(MultiOrigin, "The account that owns a job, on the chain that it comes from: `origin:0x…`.");
 
 /// A job of an Acurast chain: its owner and the number that the owner's chain gave it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -241,6 +241,7 @@ impl Wire for JobId {
     fn type_name() -> String {
         "bytes".into()
     }
+    crate::scalar!(JobId, "A job of an Acurast chain: SCALE bytes of `(MultiOrigin, u128)`, in JSON `origin:0x…/number`.");
     fn write(&self, out: &mut Vec<u8>) {
         write_delimited(&self.scale(), out);
     }

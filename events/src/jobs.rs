@@ -271,7 +271,7 @@ crate::message! {
         3 execution: Execution,
         /// Why.
         4 reason: WaitReason,
-        /// What the account has to have free for it to go on; zero where that is not known.
+        /// What the account has to have free for it to go on, in the account's asset; zero where that is not known.
         5 needs: Amount,
     }
 
@@ -305,7 +305,7 @@ crate::message! {
         13 start: Timestamp,
         /// Finalized Acurast block by which the leaf can be derived.
         14 source: BlockRef,
-        /// Reserved for the leaf's share of its root.
+        /// Reserved for the leaf's share of its root, in the account's asset.
         15 reserved: Amount,
         /// How often an operator had it planned anew after its lane had given it up.
         16 requeued: u32,
@@ -375,7 +375,7 @@ crate::message! {
         8 caps: EscrowCaps,
         /// Nothing is sent after this time.
         9 not_after: Timestamp,
-        /// Reserved: one `max_charge`.
+        /// Reserved: one `max_charge`, in the account's asset.
         10 reserved: Amount,
         /// How often an operator had it planned anew after its lane had given it up.
         11 requeued: u32,
@@ -451,11 +451,11 @@ crate::message! {
         8 slot: Option<Slot>,
         /// The root's number; absent when the effect was found on the chain.
         9 batch: Option<Batch>,
-        /// Charged to the account for this item, without root share.
+        /// Charged to the account for this item, without root share, in the account's asset.
         10 charge: Amount,
-        /// Root share charged with this item.
+        /// Root share charged with this item, in the account's asset.
         11 root_share: Amount,
-        /// This item's part of what the transaction cost the signing key.
+        /// This item's part of what the transaction cost the signing key, in wei (or the chain's unit).
         12 cost: Amount,
         /// Gas that the whole transaction used.
         13 gas_used: Gas,
@@ -482,7 +482,7 @@ crate::message! {
         4 was: BlockRef,
         /// The final block at which the effect was absent.
         5 block: BlockRef,
-        /// What had been charged, root share included.
+        /// What had been charged, root share included, in the account's asset.
         6 charge: Amount,
     }
 
@@ -548,9 +548,9 @@ crate::message! {
     pub struct JobClosed {
         /// The job.
         1 job: JobId,
-        /// Charged in total.
+        /// Charged in total, in the account's asset.
         2 spent: Amount,
-        /// What its transactions cost the signing key.
+        /// What its transactions cost the signing key, in wei (or the chain's unit).
         3 cost: Amount,
         /// How many executions got an outcome.
         4 executions: Count,
@@ -594,7 +594,7 @@ crate::message! {
         1 escrow_id: EscrowId,
         /// Who got it.
         2 to: Bytes,
-        /// How much. What is still reserved in the ledger is posted when its settlements end.
+        /// How much, in the account's asset. What is still reserved in the ledger is posted when its settlements end.
         3 amount: Amount,
     }
 
@@ -616,9 +616,9 @@ crate::message! {
         2 debit: LedgerAccount,
         /// Where it comes from.
         3 credit: LedgerAccount,
-        /// How much.
+        /// How much, of `asset`.
         4 amount: Amount,
-        /// Of what.
+        /// The asset.
         5 asset: AssetId,
     }
 
@@ -636,9 +636,9 @@ crate::message! {
     pub struct LedgerDiffers {
         /// The account.
         1 escrow_id: EscrowId,
-        /// By the ledger.
+        /// By the ledger, in the account's asset.
         2 ledger: Amount,
-        /// By the contract.
+        /// By the contract, in the account's asset.
         3 contract: Amount,
         /// What was compared.
         4 what: String,

@@ -115,9 +115,9 @@ crate::message! {
 
     /// What a transaction offers for its inclusion, per unit of gas.
     pub struct FeeBid {
-        /// Highest price per gas.
+        /// Highest price per gas, in wei (or the chain's unit).
         1 max_fee_per_gas: Amount,
-        /// Highest priority fee per gas.
+        /// Highest priority fee per gas, in wei (or the chain's unit).
         2 max_priority_fee: Amount,
         /// Gas limit.
         3 gas_limit: Gas,
@@ -200,11 +200,11 @@ crate::message! {
         1 settlement_id: SettlementId,
         /// What the transaction did for it.
         2 outcome: ItemOutcome,
-        /// Charged to its account, without root share.
+        /// Charged to its account, without root share, in the account's asset.
         3 charge: Amount,
-        /// Root share charged with it.
+        /// Root share charged with it, in the account's asset.
         4 root_share: Amount,
-        /// Its part of what the transaction cost the signing key.
+        /// Its part of what the transaction cost the signing key, in wei (or the chain's unit).
         5 cost: Amount,
         /// The contract's reason, for a skipped item.
         6 skip_reason: Option<u32>,
@@ -216,9 +216,9 @@ crate::message! {
     pub struct AccountCharge {
         /// The account.
         1 escrow_id: EscrowId,
-        /// For items.
+        /// For items, in the account's asset.
         2 items: Amount,
-        /// For root shares.
+        /// For root shares, in the account's asset.
         3 root_shares: Amount,
     }
 
@@ -236,9 +236,9 @@ crate::message! {
         5 purpose: Option<Purpose>,
         /// Gas that it used.
         6 gas_used: Gas,
-        /// Paid per gas.
+        /// Paid per gas, in wei (or the chain's unit).
         7 gas_price: Amount,
-        /// What it cost the signing key, data fee included.
+        /// What it cost the signing key, data fee included, in wei (or the chain's unit).
         8 cost: Amount,
         /// Per item of that transaction, in its order; the costs sum to `cost` when there are items. A no-op and a
         /// foreign transaction have none. What other attempts of the slot carried besides is asked for and comes back.
@@ -294,9 +294,9 @@ crate::message! {
         5 block: BlockRef,
         /// The account that had been charged; none for a root.
         6 escrow_id: Option<EscrowId>,
-        /// What it had been charged for the item, without root share.
+        /// What it had been charged for the item, without root share, in the account's asset.
         7 charge: Amount,
-        /// Root share charged with it.
+        /// Root share charged with it, in the account's asset.
         8 root_share: Amount,
     }
 

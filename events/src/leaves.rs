@@ -96,7 +96,7 @@ impl std::str::FromStr for JobNumber {
     }
 }
 
-crate::wire_as_string!(JobNumber);
+crate::wire_as_string!(JobNumber, "A job's number, below 2¹²⁸; unique per origin chain only.");
 
 fn word(bytes: &[u8]) -> [u8; 32] {
     let mut word = [0; 32];

@@ -3,15 +3,30 @@
 //! Doc comments become the comments of the schema. In JSON a message is an object of its fields, an event an object with
 //! its name in snake_case, an enum value its name in snake_case.
 
-/// Implements [`Wire`] for a type that is a string on the wire, through `Display` and `FromStr`.
+/// The name and meaning of a type that Protobuf has a type for, within its `impl Wire`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! scalar {
+    ($name:ident, $($doc:literal)+) => {
+        fn name() -> String {
+            stringify!($name).into()
+        }
+        fn register(schema: &mut $crate::schema::Schema) {
+            schema.define(stringify!($name), &[$($doc),+], |_| $crate::schema::Body::Scalar(Self::type_name()));
+        }
+    };
+}
+
+/// Implements [`Wire`] for a type that is a string on the wire, through `Display` and `FromStr`; with words on what it is.
 #[macro_export]
 macro_rules! wire_as_string {
-    ($name:ident) => {
+    ($name:ident, $($doc:literal)+) => {
         impl $crate::wire::Wire for $name {
             const WIRE_TYPE: $crate::wire::WireType = $crate::wire::WireType::LengthDelimited;
             fn type_name() -> String {
                 "string".into()
             }
+            $crate::scalar!($name, $($doc)+);
             fn write(&self, out: &mut Vec<u8>) {
                 $crate::wire::write_text(self, out);
             }
@@ -82,13 +97,16 @@ macro_rules! message {
                 <Self as $crate::wire::Message>::decode($crate::wire::read_delimited(buf)?)
             }
             fn register(schema: &mut $crate::schema::Schema) {
-                schema.define(stringify!($name), |_schema| {
+                schema.define(stringify!($name), &[$($doc),*], |_schema| {
                     $( <$type as $crate::wire::Occurs>::register_type(_schema); )*
-                    $crate::schema::message(&[$($doc),*], stringify!($name), &[ $(
-                        $crate::schema::Line {
+                    $crate::schema::Body::Message(vec![ $(
+                        $crate::schema::Field {
                             docs: &[$($field_doc),*],
-                            text: format!("{}{} {} = {};", <$type as $crate::wire::Occurs>::LABEL,
-                                <$type as $crate::wire::Occurs>::field_type(), stringify!($field), $tag),
+                            name: stringify!($field),
+                            tag: $tag,
+                            label: <$type as $crate::wire::Occurs>::LABEL,
+                            wire: <$type as $crate::wire::Occurs>::field_type(),
+                            of: <$type as $crate::wire::Occurs>::field_name(),
                         },
                     )* ])
                 });
@@ -119,8 +137,8 @@ macro_rules! wire_enum {
                 }
             }
             fn register(schema: &mut $crate::schema::Schema) {
-                schema.define(stringify!($name), |_| {
-                    $crate::schema::enumeration(&[$($doc),*], stringify!($name), &[ $(
+                schema.define(stringify!($name), &[$($doc),*], |_| {
+                    $crate::schema::Body::Enumeration(vec![ $(
                         $crate::schema::Value { docs: &[$($variant_doc),*], name: stringify!($variant), tag: $tag },
                     )* ])
                 });
@@ -188,9 +206,9 @@ macro_rules! events {
                 <Self as $crate::wire::Message>::decode($crate::wire::read_delimited(buf)?)
             }
             fn register(schema: &mut $crate::schema::Schema) {
-                schema.define(stringify!($name), |schema| {
+                schema.define(stringify!($name), &[$($doc),*], |schema| {
                     $( <$variant as $crate::wire::Wire>::register(schema); )*
-                    $crate::schema::one_of(&[$($doc),*], stringify!($name), &[ $( (stringify!($variant), $tag), )* ])
+                    $crate::schema::Body::OneOf(vec![ $( (stringify!($variant), $tag), )* ])
                 });
             }
         }

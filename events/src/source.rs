@@ -124,9 +124,9 @@ crate::message! {
 
     /// `StoredReputation` of a processor: the two numbers of its beta distribution, fixed-point as on chain.
     pub struct BetaReputation {
-        /// Weighted met reports.
+        /// Weighted met reports, fixed-point.
         1 r: Amount,
-        /// Weighted missed reports.
+        /// Weighted missed reports, fixed-point.
         2 s: Amount,
     }
 
@@ -306,13 +306,13 @@ crate::message! {
     pub struct EscrowCaps {
         /// Highest price per gas that is charged, in wei (or the chain's unit).
         1 max_fee_per_gas: Amount,
-        /// Highest priority fee per gas that is charged.
+        /// Highest priority fee per gas that is charged, in wei (or the chain's unit).
         2 max_priority_fee: Amount,
         /// Gas that a target's call gets.
         3 call_gas_limit: Gas,
         /// Longest payload, bytes.
         4 max_payload: u32,
-        /// Highest charge per execution.
+        /// Highest charge per execution, in the account's asset.
         5 max_charge: Amount,
         /// Bit set of modes; bit 0: call.
         6 modes: u32,
@@ -350,7 +350,7 @@ crate::message! {
         8 expiry: Timestamp,
         /// The asset.
         9 asset: AssetId,
-        /// What was locked.
+        /// What was locked, of `asset`.
         10 amount: Amount,
     }
 
@@ -362,7 +362,7 @@ crate::message! {
         2 escrow_id: EscrowId,
         /// Its owner.
         3 owner: OwnerKey,
-        /// How much more.
+        /// How much more, in the account's asset.
         4 amount: Amount,
     }
 
@@ -388,7 +388,7 @@ crate::message! {
         3 owner: OwnerKey,
         /// Who got it.
         4 to: Bytes,
-        /// How much.
+        /// How much, in the account's asset.
         5 amount: Amount,
     }
 

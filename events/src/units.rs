@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 macro_rules! uint64 {
-    ($( $(#[$meta:meta])* $name:ident; )*) => { $(
-        $(#[$meta])*
+    ($( $(#[doc = $doc:literal])+ $name:ident; )*) => { $(
+        $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(pub u64);
 
@@ -24,6 +24,7 @@ macro_rules! uint64 {
         impl Wire for $name {
             const WIRE_TYPE: WireType = WireType::Varint;
             fn type_name() -> String { "uint64".into() }
+            crate::scalar!($name, $($doc)+);
             fn write(&self, out: &mut Vec<u8>) { write_varint(self.0, out); }
             fn read(buf: &mut &[u8]) -> Result<Self, WireError> { read_varint(buf).map(Self) }
             fn is_default(&self) -> bool { self.0 == 0 }

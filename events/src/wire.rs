@@ -50,6 +50,10 @@ impl From<prost::DecodeError> for WireError {
 pub trait Wire: Sized {
     /// Name of the type in a schema, such as `bytes`, `uint64` or `Registration`.
     fn type_name() -> String;
+    /// Name of the type here, such as `Timestamp`, by which the reference explains it.
+    fn name() -> String {
+        Self::type_name()
+    }
     /// How the value is framed.
     const WIRE_TYPE: WireType;
     /// Writes the value without its key; length-delimited values write their length first.
@@ -82,6 +86,8 @@ pub trait Occurs: Sized {
     const LABEL: &'static str;
     /// The schema's type.
     fn field_type() -> String;
+    /// The type's name here.
+    fn field_name() -> String;
     /// Adds the definitions that the type needs.
     fn register_type(schema: &mut Schema);
     /// Writes key and value, or nothing.
@@ -121,6 +127,9 @@ impl<T: Wire> Occurs for T {
     fn field_type() -> String {
         T::type_name()
     }
+    fn field_name() -> String {
+        T::name()
+    }
     fn register_type(schema: &mut Schema) {
         T::register(schema);
     }
@@ -144,6 +153,9 @@ impl<T: Wire> Occurs for Option<T> {
     fn field_type() -> String {
         T::type_name()
     }
+    fn field_name() -> String {
+        T::name()
+    }
     fn register_type(schema: &mut Schema) {
         T::register(schema);
     }
@@ -166,6 +178,9 @@ impl<T: Wire> Occurs for Vec<T> {
     const LABEL: &'static str = "repeated ";
     fn field_type() -> String {
         T::type_name()
+    }
+    fn field_name() -> String {
+        T::name()
     }
     fn register_type(schema: &mut Schema) {
         T::register(schema);

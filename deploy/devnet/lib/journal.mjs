@@ -106,7 +106,7 @@ class Partition {
 }
 
 /**
- * Reads an (async) iterable of lines. `visit({ topic, family, partition, term, writer, sequence, hash, at, events })` is called for each accepted
+ * Reads an (async) iterable of lines. `visit({ topic, family, partition, term, writer, sequence, hash, at, subject, events })` is called for each accepted
  * record, its events decoded to plain JSON by `types`, when their family has a schema. Returns `{ figures, partitions, failures }`.
  */
 export async function readJournal(lines, { types = new Map(), visit = () => {} } = {}) {
@@ -132,7 +132,7 @@ export async function readJournal(lines, { types = new Map(), visit = () => {} }
         const name = `${family}.${nameOf(event)}`;
         events[name] = (events[name] ?? 0) + 1;
       }
-      visit({ ...accepted, family, record: undefined, events: decoded });
+      visit({ ...accepted, family, record: undefined, subject: hex(Uint8Array.from(accepted.record.subject)), events: decoded });
     } catch (error) {
       failures.push(`${key} sequence ${accepted.sequence}: an event doesn't decode: ${error.message}`);
     }

@@ -10,6 +10,7 @@
 
 mod golden;
 mod protoc;
+mod reference;
 pub(crate) mod sample;
 mod schema;
 mod view;

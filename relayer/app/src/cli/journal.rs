@@ -6,8 +6,8 @@ use crate::storage::Storage;
 use acurast_events::bytes::Bytes;
 use acurast_events::topics::{Topic, TopicKind, TopicName, TopicPartition};
 use acurast_events::units::Offset;
-use acurast_events::view::value_json;
-use acurast_relayer_journal::{EventJournal, Frontier, LogRecord, PartitionReader, ReadLimits};
+use acurast_events::view::{ViewError, value_json};
+use acurast_relayer_journal::{EventJournal, Frontier, LogRecord, PartitionReader, ReadError, ReadLimits};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::Write;
@@ -68,7 +68,15 @@ async fn tail(args: &TailArgs) -> Result<ExitCode, CliError> {
     for at in partitions(journal.as_ref(), args.topic.as_deref()).await? {
         let mut next = Offset(args.from);
         loop {
-            let batch = journal.read(&at, next, ReadLimits::default()).await?;
+            let batch = match journal.read(&at, next, ReadLimits::default()).await {
+                // Derived topics may have been shortened by the brokers; what is left is shown.
+                Err(ReadError::Truncated { begins, .. }) if next < begins => {
+                    eprintln!("{at}: the records before offset {begins} are gone");
+                    next = begins;
+                    continue;
+                }
+                read => read?,
+            };
             let Some(last) = batch.records.last() else { break };
             next = last.offset.next();
             for record in &batch.records {
@@ -94,7 +102,14 @@ fn line(prefix: &str, at: &TopicPartition, record: &LogRecord, args: &TailArgs) 
         return Ok(raw.to_string());
     }
     let topic = Topic::parse(prefix, at.topic.as_str()).ok_or_else(|| format!("{} is no topic of this relayer", at.topic))?;
-    let value = value_json(&topic, &record.value)?;
+    let value = match value_json(&topic, &record.value) {
+        Ok(value) => value,
+        // Anybody may have appended it: it is shown as what it is, and so is what comes after it.
+        Err(error @ (ViewError::Value { .. } | ViewError::NoSchema(_))) => {
+            json!({ "undecodable": error.to_string(), "bytes": Bytes(record.value.clone()) }).to_string()
+        }
+        Err(error @ ViewError::Json(_)) => return Err(error.into()),
+    };
     if args.json {
         let value: serde_json::Value = serde_json::from_str(&value)?;
         return Ok(json!({ "topic": place.0, "partition": place.1, "offset": place.2, "record": value }).to_string());
