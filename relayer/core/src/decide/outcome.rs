@@ -76,16 +76,14 @@ pub(super) fn why_undelivered(root: Option<&Settlement>, own: Option<&Settlement
     if let Some(why) = given_up(own) {
         return why;
     }
-    let waits = own.and_then(Settlement::waits);
-    let (fault, words) = match waits {
-        Some(WaitReason::RootPending) => {
-            if let Some((fault, reason)) = given_up(root) {
-                return (fault, format!("its assignment can't be proven: {reason}"));
-            }
-            fault_of(root.and_then(Settlement::waits).or(waits))
-        }
-        other => fault_of(other),
-    };
+    // Without its root nothing could have been delivered, whatever else it waited for.
+    if let Some((fault, reason)) = given_up(root) {
+        return (fault, format!("its assignment can't be proven: {reason}"));
+    }
+    let (fault, words) = fault_of(match own.and_then(Settlement::waits) {
+        Some(WaitReason::RootPending) => root.and_then(Settlement::waits).or(Some(WaitReason::RootPending)),
+        other => other,
+    });
     (fault, words.to_owned())
 }
 
