@@ -15,6 +15,7 @@ LANES="${LANES:-3}"
 SEED="${SEED:-$((RANDOM * 32768 + RANDOM))}"
 CHECKPOINT_MS="${CHECKPOINT_MS:-15000}"
 LIMIT_S="${LIMIT_S:-2700}"
+FAULTS="${FAULTS:-1}"
 # shellcheck disable=SC2016 # for the shell that runs it
 INGEST_RATIO="${INGEST_RATIO:-"\$RELAYER" measure ingest --json --config "\$CONFIG"}"
 
@@ -29,6 +30,7 @@ paused past their lease, restarted in turn and in a storm, and lose their volume
 move, and every topic that a relayer reads gets records that are none. It takes at most LIMIT_S (2700) seconds and writes
 target/reports/chaos-kafka.json. What it leaves in CHAOS_DIR (target/chaos-kafka): journal, states, checkpoints, logs, manifest.
 CHECKPOINT_MS (15000) lie between checkpoints outside of the replicas' volumes; 0 takes none, and who loses its volume folds anew.
+FAULTS=0 disturbs nothing, to see how fast the rest is; such a run never holds.
 INGEST_RATIO is the command that measures the figure of that name ("\$RELAYER" measure ingest), printing {"ingest_ratio": number} last.
 Also: RELAYER (the binary), ACURAST_PORT, ANVIL_PORT, KAFKA_PORT, API_PORTS (free ones), and what devnet.sh --help lists.
 TEXT
@@ -60,4 +62,4 @@ start_brokers 3
 API_PORTS="${API_PORTS:-$(node "$DEPLOY/demo/ports.mjs" 3 | tr ' ' ,)}"
 run node "$DEPLOY/chaos/kafka.mjs" --dir "$DIR" --relayer "$RELAYER" --acurast "ws://127.0.0.1:$ACURAST_PORT" --anvil "http://127.0.0.1:$ANVIL_PORT" \
   --brokers "$BROKERS" --kafka-home "$DIR/kafka" --kafka-port "$KAFKA_PORT" --apis "$API_PORTS" --seed "$SEED" --wave-s "$WAVE_S" --limit-s "$LIMIT_S" \
-  --checkpoint-ms "$CHECKPOINT_MS" --ingest-ratio "$INGEST_RATIO"
+  --checkpoint-ms "$CHECKPOINT_MS" --faults "$FAULTS" --ingest-ratio "$INGEST_RATIO"

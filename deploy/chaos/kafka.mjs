@@ -33,6 +33,7 @@ Expects a devnet and three brokers that are up, and DIR/world.json (workload.mjs
   --wave-s N         the least time that a wave of jobs takes (12)
   --checkpoint-ms N  between the checkpoints that replicas take outside of their volumes (15000; 0: none, who loses its volume folds anew)
   --limit-s N        the most that all of it may take (2700)
+  --faults 0|1       0 disturbs nothing, to see how fast the rest is (1)
   --ingest-ratio CMD run by a shell once the work is over, with $RELAYER and $CONFIG; the last line it prints is {"ingest_ratio": number}`;
 
 const TARGET = 'chaos-kafka';
@@ -52,12 +53,14 @@ const FIGURES = {
 };
 const LEASE_MS = 3_000;
 const SESSION_MS = 6_000;
-const REST_MS = { replicas: { least: 500, most: 4_000 }, brokers: { least: 3_000, most: 15_000 } };
+/** Long enough that jobs settle between two faults on two cores, and short enough that one often comes before the last one's wake is over. */
+const REST_MS = { replicas: { least: 1_000, most: 24_000 }, brokers: { least: 4_000, most: 36_000 } };
 /** A start may have to wait for brokers. */
 const READY_MS = 240_000;
 const CALM_MS = 240_000;
 const STILL_MS = 180_000;
 const LOOK_MS = 2_000;
+const TOLD_MS = 30_000;
 /** A block comes every 200 ms, and two cores carry eight servers: what isn't mined after so long is replaced. */
 const FEES = { replace_after_ms: 8_000 };
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -65,7 +68,7 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const text = { type: 'string' };
 const { values: args } = parseArgs({ options: {
   dir: text, relayer: text, acurast: text, anvil: text, brokers: text, 'kafka-home': text, 'kafka-port': text, apis: { ...text, default: '9615,9616,9617' },
-  seed: { ...text, default: '1' }, 'wave-s': { ...text, default: '12' }, 'checkpoint-ms': { ...text, default: '15000' }, 'limit-s': { ...text, default: '2700' }, 'ingest-ratio': text,
+  seed: { ...text, default: '1' }, 'wave-s': { ...text, default: '12' }, 'checkpoint-ms': { ...text, default: '15000' }, 'limit-s': { ...text, default: '2700' }, faults: { ...text, default: '1' }, 'ingest-ratio': text,
   help: { type: 'boolean', short: 'h', default: false },
 } });
 const [seed, waveS, limitS, kafkaPort, checkpointMs] = [args.seed, args['wave-s'], args['limit-s'], args['kafka-port'], args['checkpoint-ms']].map(Number);
@@ -154,15 +157,16 @@ async function underFaults() {
   });
   const late = setTimeout(() => { failures.push(`the workload did not end within ${limitS} s`); work.stop(); }, limitS * 1_000 - (performance.now() - begun));
   try {
+    const disturbed = args.faults !== '0';
     const [watched, ofReplicas, ofBrokers] = await Promise.all([
       watch(),
-      untilOver({
+      disturbed && untilOver({
         deck: new Deck(seed, REPLICA_DECK, REST_MS.replicas), over, told: tell, before: () => replicas.untilCalm({ limitMs: CALM_MS, given: over }),
         faults: replicaFaults({ replicas, kills, pauses, counts, failures, given }),
       }),
-      untilOver({ deck: new Deck(seed + 1, BROKER_DECK, REST_MS.brokers), over, told: tell, faults: brokerFaults({ brokers, counts, given }) }),
+      disturbed && untilOver({ deck: new Deck(seed + 1, BROKER_DECK, REST_MS.brokers), over, told: tell, faults: brokerFaults({ brokers, counts, given }) }),
     ]);
-    failures.push(...watched, ...ofReplicas.wrong, ...ofBrokers.wrong);
+    failures.push(...watched, ...ofReplicas.wrong ?? [], ...ofBrokers.wrong ?? []);
     for (const [kind, times] of Object.entries({ ...ofReplicas.counts, ...ofBrokers.counts })) figures[FIGURES[kind]] = times;
     await work.done;
   } finally {
@@ -179,9 +183,14 @@ function tell(kind, ms) { say(`${kind} · ${ms} ms · ${settled.count} settled`)
 
 /** Reads on how much is settled, so that people see it grow. */
 async function watch() {
+  let toldAt = performance.now();
   while (!over()) {
     try {
       await settled.look();
+      if (performance.now() - toldAt >= TOLD_MS) {
+        toldAt = performance.now();
+        say(`${settled.count} of ${planned()} settled`);
+      }
     } catch (error) {
       return [`the chain does not answer: ${error.message}`];
     }

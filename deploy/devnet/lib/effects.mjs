@@ -20,12 +20,24 @@ const VIEWS = parseAbi([
 ]);
 const TARGET = parseAbi(['event Fulfilled(uint128 indexed jobId, uint256 number, bytes payload)']);
 
+const BLOCKS_PER_QUERY = 100n;
+
 /** What the manifest expects of an execution, and the success bit that its Settled event then has. */
 const SETTLES = { fulfilled: true, refused: false };
 
 const sum = (values) => values.reduce((total, value) => total + value, 0n);
 const add = (map, key, value) => map.set(key, (map.get(key) ?? 0n) + value);
 const keyOf = (assignment, execution) => `${assignment}/${execution}`;
+
+/** Logs of a range of blocks, asked for piece by piece: thousands of jobs leave more than one answer may hold. */
+async function logsOf(client, filter, { fromBlock, toBlock }) {
+  const logs = [];
+  for (let from = fromBlock; from <= toBlock; from += BLOCKS_PER_QUERY) {
+    const last = from + BLOCKS_PER_QUERY - 1n;
+    logs.push(...await client.getLogs({ ...filter, fromBlock: from, toBlock: last < toBlock ? last : toBlock }));
+  }
+  return logs;
+}
 
 /** The executions of the manifest by (assignment, execution), each with its job. */
 function planned(manifest) {
@@ -50,7 +62,7 @@ export async function observeChain(client, manifest) {
   const { settlement } = manifest.evm;
   const toBlock = await client.getBlockNumber();
   const fromBlock = BigInt(manifest.evm.deployed_at);
-  const logs = await client.getLogs({ address: settlement, events: EVENTS, fromBlock, toBlock });
+  const logs = await logsOf(client, { address: settlement, events: EVENTS }, { fromBlock, toBlock });
   const of = (name) => logs.filter(({ eventName }) => eventName === name).map(({ args, transactionHash }) => ({ ...args, transactionHash }));
   const failures = [];
 
@@ -120,7 +132,7 @@ function effects(settled, manifest, failures) {
 /** The targets' own word: each took exactly as many outputs as were settled as successes. Hostile targets emit nothing. */
 async function deliveries(client, manifest, range, succeeded, failures) {
   const targets = manifest.consumers.filter(({ hostile }) => !hostile).map(({ target }) => target);
-  const logs = targets.length === 0 ? [] : await client.getLogs({ address: targets, event: TARGET[0], ...range });
+  const logs = targets.length === 0 ? [] : await logsOf(client, { address: targets, event: TARGET[0] }, range);
   const taken = new Map();
   for (const { address, args } of logs) add(taken, keyOf(address.toLowerCase(), args.jobId), 1n);
   for (const key of new Set([...taken.keys(), ...[...succeeded.keys()].filter((k) => targets.includes(k.split('/')[0]))])) {

@@ -78,6 +78,8 @@ pub struct Metrics {
     pub records: Family<LoopLabels, Counter>,
     /// Open jobs of a partition.
     pub open_jobs: Family<LoopLabels, Gauge>,
+    /// Dead letters of a partition that wait for an operator.
+    pub open_dead_letters: Family<LoopLabels, Gauge>,
     /// Outputs by result.
     pub outputs: Family<OutputLabels, Counter>,
     /// Events of a lane by kind: attempts, finals, returns, dead letters, quarantine.
@@ -109,6 +111,7 @@ impl Metrics {
         registry.register("applied_sequence", "Next sequence that is not folded", metrics.applied_sequence.clone());
         registry.register("records", "Records appended and read back", metrics.records.clone());
         registry.register("open_jobs", "Jobs that are not closed", metrics.open_jobs.clone());
+        registry.register("open_dead_letters", "Dead letters that wait for an operator", metrics.open_dead_letters.clone());
         registry.register("outputs", "Outputs by result", metrics.outputs.clone());
         registry.register("lane_events", "Events of lanes", metrics.lane_events.clone());
         registry.register("sends", "Sent transactions by outcome class", metrics.sends.clone());

@@ -1,9 +1,11 @@
-//! What reading a partition costs at least: the client library's own consumer and nothing else. A yardstick, not a reader: it
+//! What reading partitions costs at least: the client library's own consumer and nothing else. A yardstick, not a reader: it
 //! checks nothing and decides nothing.
 
 use crate::config::{ConfigError, KafkaConfig};
 use crate::context::{Access, Context};
+use crate::cursor::consumer_config;
 use crate::names::{offset, partition_number};
+use crate::window::Spacing;
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::Offset;
 use rdkafka::Message;
@@ -15,42 +17,54 @@ use std::time::Duration;
 /// How long the brokers may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A bare consumer at the start of one partition.
+/// A bare consumer of all records of some partitions of a topic, which fetches as the journal's own cursors do.
 pub struct BareReader {
     consumer: BaseConsumer<Context>,
 }
 
+/// Where the bare consumer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BareRecord {
+    /// The record's partition.
+    pub partition: u32,
+    /// Its offset there.
+    pub offset: Offset,
+    /// Bytes of key and value.
+    pub bytes: usize,
+}
+
 impl BareReader {
-    /// Begins at the first record of `at`.
+    /// Begins at offset 0 of each of these.
     ///
     /// # Errors
     /// When the configuration makes no client, or there is no such partition.
-    pub fn open(config: &KafkaConfig, at: &TopicPartition) -> Result<Self, ConfigError> {
-        let refused = |reason: String| ConfigError::Client(format!("{at}: {reason}"));
-        let mut client = config.client()?;
-        // As the journal's own cursors fetch.
-        client.set("group.id", "acurast-relayer-measure").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "100");
+    pub fn open<'a>(config: &KafkaConfig, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<Self, ConfigError> {
+        let refused = |reason: String| ConfigError::Client(reason);
+        let client = consumer_config(&config.client()?, Spacing::Dense);
         let context = Context { access: Access::new(config.sasl.as_ref()) };
         let consumer = BaseConsumer::from_config_and_context(&client, context).map_err(|error| refused(error.to_string()))?;
-        let partition = partition_number(at).ok_or_else(|| refused("no such partition".into()))?;
-        let mut place = TopicPartitionList::new();
-        place.add_partition_offset(at.topic.as_str(), partition, At::Beginning).map_err(|error| refused(error.to_string()))?;
-        consumer.assign(&place).map_err(|error| refused(error.to_string()))?;
+        let mut places = TopicPartitionList::new();
+        for at in partitions {
+            let partition = partition_number(at).ok_or_else(|| refused(format!("{at}: no such partition")))?;
+            places.add_partition_offset(at.topic.as_str(), partition, At::Offset(0)).map_err(|error| refused(format!("{at}: {error}")))?;
+        }
+        consumer.assign(&places).map_err(|error| refused(error.to_string()))?;
         Ok(Self { consumer })
     }
 
-    /// Offset and size of the next record, bytes of key and value.
+    /// The next record of any partition; each partition's come in order.
     ///
     /// # Errors
     /// When the brokers send nothing, or an error.
-    pub fn next(&self) -> Result<(Offset, usize), ConfigError> {
+    pub fn next(&self) -> Result<BareRecord, ConfigError> {
         let failed = |reason: String| ConfigError::Client(reason);
         let message = match self.consumer.poll(PATIENCE) {
             Some(message) => message.map_err(|error| failed(error.to_string()))?,
             None => return Err(failed(format!("the brokers sent nothing for {} s", PATIENCE.as_secs()))),
         };
-        let at = offset(message.offset()).ok_or_else(|| failed(format!("a record has the offset {}", message.offset())))?;
+        let strange = || failed(format!("a record of partition {} has the offset {}", message.partition(), message.offset()));
         let bytes = message.key().map_or(0, <[u8]>::len).saturating_add(message.payload().map_or(0, <[u8]>::len));
-        Ok((at, bytes))
+        let partition = u32::try_from(message.partition()).map_err(|_| strange())?;
+        Ok(BareRecord { partition, offset: offset(message.offset()).ok_or_else(strange)?, bytes })
     }
 }

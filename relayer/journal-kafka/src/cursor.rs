@@ -174,7 +174,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn consumer_config(common: &ClientConfig, spacing: Spacing) -> ClientConfig {
+/// How records of such a log are fetched.
+pub(crate) fn consumer_config(common: &ClientConfig, spacing: Spacing) -> ClientConfig {
     let mut config = common.clone();
     let isolation = match spacing {
         // The high watermark, not the last stable offset: recovery must see everything that counts.
@@ -213,7 +214,7 @@ fn consumer_at(config: &ClientConfig, access: Access, at: &TopicPartition, from:
     Ok(consumer)
 }
 
-/// Whether a sparse log shows any record at `from` or after it now; nothing when the brokers don't answer in time. Blocks.
+/// Whether a log shows any record at `from` or after it now; nothing when the brokers don't answer in time. Blocks.
 ///
 /// The client library tells that it is at the end, and not at which offset. A consumer of its own, made after the question came
 /// up, can't mistake an earlier end for this one.
@@ -222,9 +223,10 @@ pub(crate) fn shows_any(
     access: Access,
     at: &TopicPartition,
     from: Offset,
+    spacing: Spacing,
     patience: Duration,
 ) -> Result<Option<bool>, Ended> {
-    let mut config = consumer_config(config, Spacing::Sparse);
+    let mut config = consumer_config(config, spacing);
     config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10").set("queued.min.messages", "1");
     let began = Instant::now();
     let consumer = consumer_at(&config, access, at, from)?;

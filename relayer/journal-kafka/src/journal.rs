@@ -238,15 +238,35 @@ impl Inner {
 }
 
 impl Inner {
-    /// Whether a sparse log shows any record at `from` or after it now.
+    /// Whether the log shows any record at `from` or after it now.
     async fn shows_any(&self, at: &TopicPartition, from: Offset) -> Result<bool, ReadError> {
         let unavailable = |reason: String| ReadError::Unavailable { at: at.clone(), reason };
         let (config, access, at_, patience) = (self.consumer.clone(), self.access.clone(), at.clone(), self.read_timeout);
-        let asked = tokio::task::spawn_blocking(move || cursor::shows_any(&config, access, &at_, from, patience));
+        let spacing = self.spacing(at);
+        let asked = tokio::task::spawn_blocking(move || cursor::shows_any(&config, access, &at_, from, spacing, patience));
         match asked.await.map_err(|error| unavailable(error.to_string()))? {
             Ok(Some(any)) => Ok(any),
             Ok(None) => Err(unavailable(format!("the brokers sent nothing for {} ms", patience.as_millis()))),
             Err(ended) => Err(unavailable(format!("{ended:?}"))),
+        }
+    }
+}
+
+impl Inner {
+    /// Why nothing came from `from` on, though the log went on there: the brokers don't answer, or what the log has there is no
+    /// record. A dense log ends so where somebody wrote to it in a transaction.
+    async fn nothing_came(&self, at: &TopicPartition, from: Offset) -> ReadError {
+        match (self.shows_any(at, from).await, self.bounds(at).await) {
+            // Asked after that, so that a log which was shortened meanwhile isn't taken for one that goes on.
+            (Ok(false), Ok(bounds)) if bounds.end > from => {
+                let reason = "the log goes on there with what is no record, as after somebody's transaction".to_owned();
+                ReadError::Corrupted { at: at.clone(), offset: from, reason }
+            }
+            (Err(error), _) | (_, Err(error)) => error,
+            (Ok(_), Ok(_)) => {
+                let reason = format!("the brokers sent nothing for {} ms", self.read_timeout.as_millis());
+                ReadError::Unavailable { at: at.clone(), reason: self.access.explain(reason) }
+            }
         }
     }
 }
@@ -335,8 +355,7 @@ impl EventJournal for KafkaJournal {
                 return Ok(ReadBatch { records: Vec::new(), end: from });
             }
             let Ok(reached) = tokio::time::timeout(self.inner.read_timeout, cursor.wait_beyond(from)).await else {
-                let reason = format!("the brokers sent nothing for {} ms", self.inner.read_timeout.as_millis());
-                return Err(ReadError::Unavailable { at: at.clone(), reason: self.inner.access.explain(reason) });
+                return Err(self.inner.nothing_came(at, from).await);
             };
             let mut records = cursor.take(from, limits);
             if !records.is_empty() {

@@ -2,7 +2,8 @@
 //!
 //! Two programs take the same partitions from their first record to their end, in turns, so that neither has the machine at a
 //! better time: a follower (read, accept, decode, fold, store), and the client library's bare consumer with the very same
-//! writes to RocksDB, which were noted in a round before. The ratio is that of the medians.
+//! writes to RocksDB, which were noted in a round before. Each makes its client anew, fetches all partitions at once with the
+//! same settings, and has one thread for what it does with records. The ratio is that of the medians.
 
 use super::{CliError, ConfigArgs, say};
 use crate::backend::Backend;
@@ -17,6 +18,7 @@ use acurast_relayer_journal_kafka::{BareReader, KafkaConfig, KafkaJournal};
 use acurast_relayer_store::{BareStore, Identity, Store};
 use clap::{Args, Subcommand};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -76,7 +78,7 @@ async fn ingest(args: &IngestArgs) -> Result<ExitCode, CliError> {
     let (mut folds, mut bares) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
         folds.push(folded(&config, genesis, &kafka, &courses).await?);
-        bares.push(tokio::task::block_in_place(|| bare(&kafka, &courses))?);
+        bares.push(tokio::task::block_in_place(|| bare(&config, &kafka, &courses))?);
     }
     let (fold, bare) = (median(folds), median(bares));
     let rate = |took: Duration| f64::from(u32::try_from(records).unwrap_or(u32::MAX)) / took.as_secs_f64();
@@ -141,32 +143,33 @@ async fn noted(
     Ok(Course { at, records, writes, end })
 }
 
-/// One round of the follower, with a client and a store of its own.
+/// One round of the follower, with a client and a store of its own. One task, so that one thread folds.
 async fn folded(config: &Config, genesis: Genesis, kafka: &KafkaConfig, courses: &[Course]) -> Result<Duration, CliError> {
     let (_folder, store) = fresh(config, genesis)?;
-    let journal: Arc<dyn EventJournal> = Arc::new(KafkaJournal::open(kafka, &config.journal.prefix)?);
     let began = Instant::now();
-    for course in courses {
-        fold(config, &store, journal.clone(), &course.at, course.end).await?;
-    }
+    let journal: Arc<dyn EventJournal> = Arc::new(KafkaJournal::open(kafka, &config.journal.prefix)?);
+    let all = courses.iter().map(|course| fold(config, &store, journal.clone(), &course.at, course.end));
+    futures::future::try_join_all(all).await?;
     Ok(began.elapsed())
 }
 
 /// One round of the bare consumer.
-fn bare(kafka: &KafkaConfig, courses: &[Course]) -> Result<Duration, CliError> {
-    let folder = tempfile::tempdir()?;
+fn bare(config: &Config, kafka: &KafkaConfig, courses: &[Course]) -> Result<Duration, CliError> {
+    let folder = tempfile::tempdir_in(&config.data_dir)?;
     let store = BareStore::open(folder.path())?;
     let began = Instant::now();
-    for course in courses {
-        let reader = BareReader::open(kafka, &course.at)?;
-        let mut writes = course.writes.iter().peekable();
-        let mut next = Offset(0);
-        while next < course.end {
-            let (offset, _) = reader.next()?;
-            next = offset.next();
-            while let Some((_, bytes)) = writes.next_if(|(due, _)| *due <= next) {
-                store.write(bytes)?;
-            }
+    let reader = BareReader::open(kafka, courses.iter().map(|course| &course.at))?;
+    let mut open: BTreeMap<u32, _> =
+        courses.iter().filter(|course| course.end > Offset(0)).map(|course| (course.at.partition, (course.end, course.writes.iter().peekable()))).collect();
+    while !open.is_empty() {
+        let record = reader.next()?;
+        let next = record.offset.next();
+        let Some((end, writes)) = open.get_mut(&record.partition) else { continue };
+        while let Some((_, bytes)) = writes.next_if(|(due, _)| *due <= next) {
+            store.write(bytes)?;
+        }
+        if next >= *end {
+            open.remove(&record.partition);
         }
     }
     Ok(began.elapsed())

@@ -18,8 +18,9 @@ use acurast_events::topics::TopicPartition;
 use acurast_events::units::Offset;
 use acurast_events::wire::Message;
 use acurast_relayer_core::rows::{command_of_row, letter_end_of_row, letter_of_row};
+use acurast_relayer_core::letters::matter;
 use acurast_relayer_core::{
-    CommandResult, ControlInput, Evidence, Input, Letter, LetterEnd, LetterView, Needs, Partition, Table, Unreadable,
+    CommandResult, ControlInput, Evidence, Input, Letter, LetterEnd, LetterView, Needs, Partition, Subject, Table, Unreadable,
 };
 use acurast_relayer_journal::{EventJournal, InputError, LogRecord, ReadLimits};
 use acurast_relayer_store::PartitionView;
@@ -167,6 +168,11 @@ impl Settle<'_> {
     }
 }
 
+/// Whether an event opens or ends a dead letter.
+pub(super) fn is_of_letters(event: &JobsEvent, subject: &Subject) -> bool {
+    matches!(event, JobsEvent::DeadLetterRequeued(_) | JobsEvent::DeadLetterResolved(_)) || matter(event, &subject.to_bytes()).is_some()
+}
+
 impl Answers<'_> {
     /// What a command came to.
     pub(super) fn command(&self, id: &EventId) -> Result<Option<CommandResult>, SettleError> {
@@ -180,6 +186,11 @@ impl Answers<'_> {
     /// Dead letters after an id, in order of their ids, at most `limit` and one more; `all` with those that ended.
     pub(super) fn letters(&self, all: bool, after: Option<&EventId>, limit: usize) -> Result<Vec<LetterView>, SettleError> {
         letters(self.view, all, after, limit.saturating_add(1))
+    }
+
+    /// How many dead letters wait for an operator.
+    pub(super) fn open_letters(&self) -> Result<usize, SettleError> {
+        Ok(self.view.scan(Table::OpenLetters.id(), &[], None, usize::MAX)?.len())
     }
 
     /// One dead letter.

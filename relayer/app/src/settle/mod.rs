@@ -31,6 +31,7 @@ use acurast_relayer_core::{DecideError, EvolveError, Input, Partition, Policy, S
 use acurast_relayer_journal::{AcceptedRecord, Draft, FollowError, InputError, InputReader, SealError};
 use acurast_relayer_store::StoreError;
 pub use control::Announce;
+use control::is_of_letters;
 use inputs::{LaneFollower, Pending, SourceFollower, encode};
 use queries::Answers;
 pub use role::SettleRole;
@@ -105,6 +106,8 @@ struct Settle<'a> {
     announce: &'a Announce,
     /// Where progress is told.
     metrics: &'a Metrics,
+    /// Whether dead letters were opened or ended since they were counted.
+    letters_noted: bool,
 }
 
 impl Settle<'_> {
@@ -114,7 +117,7 @@ impl Settle<'_> {
         tracing::info!(partition = %subject, open_jobs = self.partition.jobs().count(), "settling");
         loop {
             let worked = self.cycle().await?;
-            self.beat(&subject);
+            self.beat(&subject)?;
             for _ in 0..QUERIES_MAX {
                 let Ok(query) = self.queries.try_recv() else { break };
                 self.answers().answer(query)?;
@@ -133,10 +136,15 @@ impl Settle<'_> {
         Answers { partition: &self.partition, view: self.owned.view(), policy: self.policy, rules: self.rules }
     }
 
-    fn beat(&self, subject: &str) {
-        let open = i64::try_from(self.partition.jobs().count()).unwrap_or(i64::MAX);
-        self.metrics.open_jobs.get_or_create(&labels("settle", subject)).set(open);
+    fn beat(&mut self, subject: &str) -> Result<(), SettleError> {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.open_jobs.get_or_create(&labels("settle", subject)).set(gauge(self.partition.jobs().count()));
+        if std::mem::take(&mut self.letters_noted) {
+            let open = self.answers().open_letters()?;
+            self.metrics.open_dead_letters.get_or_create(&labels("settle", subject)).set(gauge(open));
+        }
         self.metrics.beat("settle", subject, crate::clock::now_ms());
+        Ok(())
     }
 
     /// Sleeps until an input, a question, the mandate's end, or the next Progress.
@@ -267,7 +275,7 @@ impl Settle<'_> {
         }
     }
 
-    fn note(&self, subject: &Subject, events: &[JobsEvent]) {
+    fn note(&mut self, subject: &Subject, events: &[JobsEvent]) {
         let _span = match subject {
             Subject::Job(job) => tracing::debug_span!("decide", %job),
             Subject::Account(escrow) => tracing::debug_span!("decide", %escrow),
@@ -278,6 +286,7 @@ impl Settle<'_> {
         for event in events {
             tracing::debug!(event = event.name(), "decided");
             self.note_letters(event);
+            self.letters_noted |= is_of_letters(event, subject);
             if let JobsEvent::LedgerDiffers(differs) = event {
                 tracing::error!(escrow = %differs.escrow_id, ledger = %differs.ledger, contract = %differs.contract, what = differs.what, "ledger and contract differ");
                 self.metrics.alarm(&differs.escrow_id.to_string(), "ledger_differs");

@@ -8,7 +8,7 @@ use crate::backend::Backend;
 use crate::fold::fold_into;
 use crate::folds::SCHEMA;
 use crate::membership::Membership;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, labels};
 use crate::owned::Owned;
 use crate::publish::Publisher;
 use crate::query::{Query, SettleHandle};
@@ -170,6 +170,12 @@ async fn replayed(journal: &Arc<dyn EventJournal>, until: &Frontier) -> String {
     fold.current_digest().to_string()
 }
 
+/// How many open dead letters Prometheus is told of.
+fn told_open(settle: &mut Settle<'_>) -> usize {
+    settle.beat("it").unwrap();
+    usize::try_from(settle.metrics.open_dead_letters.get_or_create(&labels("settle", "it")).get()).unwrap()
+}
+
 #[tokio::test]
 async fn poison_on_every_input_topic_becomes_dead_letters_and_stops_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -198,6 +204,7 @@ async fn poison_on_every_input_topic_becomes_dead_letters_and_stops_nothing() {
         let place = format!("record {} of {}/{OURS}", letter.input.position, letter.input.topic);
         assert!(letter.reason.starts_with(&place), "{}", letter.reason);
     }
+    assert_eq!(told_open(&mut settle), open.len());
     assert_eq!(published(&journal).await, open.iter().map(|letter| letter.dead_letter).collect());
     let refused = settle.answers().command(&EventId([3; 32])).unwrap().expect("decided").refused.unwrap();
     assert!(refused.contains("no dead letter"), "{refused}");
@@ -209,6 +216,7 @@ async fn poison_on_every_input_topic_becomes_dead_letters_and_stops_nothing() {
     let ended = settle.answers().letter_view(&first).unwrap().unwrap();
     assert_eq!((ended.state, ended.end.unwrap().given.who.as_str()), ("resolved", "ana"));
     assert_eq!(settle.answers().letters(false, None, 100).unwrap().len(), open.len() - 1);
+    assert_eq!(told_open(&mut settle), open.len() - 1);
     settle.owned.record_progress().await.unwrap();
 
     // The next owner takes nothing of it again.

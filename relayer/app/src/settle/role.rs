@@ -4,7 +4,7 @@ use super::inputs::{LaneFollower, SourceFollower};
 use super::queries::Answers;
 use super::{Announce, QUERIES_MAX, Settle, SettleError};
 use crate::mandate::Mandate;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, labels};
 use crate::owned::Owned;
 use crate::publish::Publisher;
 use crate::query::Query;
@@ -73,7 +73,7 @@ impl SettleRole {
         let outputs = InputReader::open(self.journal.clone(), self.outputs.clone(), owned.input_next(&self.outputs)).await?;
         let control = InputReader::open(self.journal.clone(), self.control.clone(), owned.input_next(&self.control)).await?;
         let Self { policy, rules, publisher, queries, announce, metrics, .. } = self;
-        Ok(Settle { partition, policy, rules, owned, sources, lanes, outputs, control, publisher, queries, announce, metrics })
+        Ok(Settle { partition, policy, rules, owned, sources, lanes, outputs, control, publisher, queries, announce, metrics, letters_noted: true })
     }
 }
 
@@ -128,6 +128,11 @@ impl Role for SettleRole {
         }
         owned.derives();
         owned.record_progress().await?;
-        self.open(owned, partition).await?.run(mandate).await
+        let subject = labels("settle", &owned.partition().to_string());
+        let ended = self.open(owned, partition).await?.run(mandate).await;
+        // What is open its next owner tells; a gauge that stood still would alarm forever.
+        self.metrics.open_jobs.remove(&subject);
+        self.metrics.open_dead_letters.remove(&subject);
+        ended
     }
 }
