@@ -47,7 +47,7 @@ impl Backend {
     pub fn open(config: &Config) -> Result<Self, BackendError> {
         match config.journal.kind {
             JournalKind::Embedded => Ok(Self::Embedded(Arc::new(EmbeddedJournal::open(&config.data_dir.join("journal"))?))),
-            JournalKind::Kafka => Self::kafka(config),
+            JournalKind::Kafka => Self::kafka(config, std::convert::identity),
         }
     }
 
@@ -58,13 +58,15 @@ impl Backend {
     pub fn open_read_only(config: &Config) -> Result<Self, BackendError> {
         match config.journal.kind {
             JournalKind::Embedded => Ok(Self::Embedded(Arc::new(EmbeddedJournal::open_read_only(&config.data_dir.join("journal"))?))),
-            JournalKind::Kafka => Self::kafka(config),
+            // People look at attributes too.
+            JournalKind::Kafka => Self::kafka(config, KafkaJournal::with_attributes),
         }
     }
 
-    fn kafka(config: &Config) -> Result<Self, BackendError> {
+    fn kafka(config: &Config, adapt: impl Fn(KafkaJournal) -> KafkaJournal) -> Result<Self, BackendError> {
         let kafka = brokers(config)?;
-        Ok(Self::Kafka { journal: Arc::new(KafkaJournal::open(kafka, &config.journal.prefix)?), config: Box::new(kafka.clone()) })
+        let journal = adapt(KafkaJournal::open(kafka, &config.journal.prefix)?);
+        Ok(Self::Kafka { journal: Arc::new(journal), config: Box::new(kafka.clone()) })
     }
 
     /// The journal, whatever keeps it.

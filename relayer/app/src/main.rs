@@ -39,6 +39,10 @@ mod tenure;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// Records are allocated by the threads that fetch them and given back by those that fold them, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // One TLS provider for the whole process, before anything connects.
     if rustls::crypto::ring::default_provider().install_default().is_err() {

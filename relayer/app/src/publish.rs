@@ -12,7 +12,7 @@ use acurast_events::units::Offset;
 use acurast_events::wire::{Message, WireError};
 use acurast_relayer_core::{Derived, derive};
 use acurast_relayer_journal::{
-    AcceptedRecord, AppendError, EventJournal, FollowError, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, NewRecord, PartitionReader,
+    AcceptedRecord, AppendError, Attributes, EventJournal, FollowError, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, NewRecord, PartitionReader,
 };
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -100,7 +100,7 @@ impl Publisher {
             for message in derive(&self.at, &self.genesis, &record.hash, &record.record, &events) {
                 let (topic, key, value) = self.place(message);
                 let partition = acurast_events::partition::partition_of(&key, self.partitions);
-                out.entry(topic.partition(partition)).or_default().push(NewRecord { key, value, attributes: Vec::new() });
+                out.entry(topic.partition(partition)).or_default().push(NewRecord { key, value, attributes: Attributes::default() });
             }
         }
         for (partition, messages) in out {
@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn more_messages_than_one_append_takes_go_out_in_several_in_order() {
-        let message = |n: usize, bytes: usize| NewRecord { key: n.to_be_bytes().to_vec(), value: vec![0; bytes], attributes: Vec::new() };
+        let message =
+            |n: usize, bytes: usize| NewRecord { key: n.to_be_bytes().to_vec(), value: vec![0; bytes], attributes: Attributes::default() };
         let many: Vec<_> = (0..MAX_APPEND_RECORDS + 1).map(|n| message(n, 1)).collect();
         let chunks = within_bounds(many.clone());
         assert_eq!(chunks.iter().map(Vec::len).collect::<Vec<_>>(), [MAX_APPEND_RECORDS, 1]);

@@ -5,7 +5,7 @@
 mod support;
 
 use acurast_events::topics::TopicName;
-use acurast_relayer_journal::{EmbeddedJournal, EventJournal, NewRecord};
+use acurast_relayer_journal::{Attributes, EmbeddedJournal, EventJournal, NewRecord};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::{Answer, Assignment, PATIENCE, World, world};
@@ -270,7 +270,7 @@ fn with_admin(world: &World) -> (String, String) {
 async fn spoil(world: &World, topic: &str, value: &[u8]) {
     let journal = EmbeddedJournal::open(&world.config().with_file_name("data").join("journal")).unwrap();
     let at = TopicName::new(topic).partition(0);
-    journal.append(&at, vec![NewRecord { key: Vec::new(), value: value.to_vec(), attributes: Vec::new() }]).await.unwrap();
+    journal.append(&at, vec![NewRecord { key: Vec::new(), value: value.to_vec(), attributes: Attributes::default() }]).await.unwrap();
 }
 
 fn letters(world: &World, args: &[&str]) -> Vec<Value> {

@@ -9,7 +9,7 @@ use crate::names::{offset, partition_number};
 use crate::window::{Hole, Spacing, Window};
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::{Offset, Timestamp};
-use acurast_relayer_journal::{Attribute, LogRecord, ReadLimits};
+use acurast_relayer_journal::{Attributes, LogRecord, ReadLimits};
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -28,6 +28,14 @@ const POLL: Duration = Duration::from_millis(500);
 const BATCH_MAX: ReadLimits = ReadLimits { records_max: 512, bytes_max: 2 << 20 };
 /// A cursor that nobody used for so long is closed.
 const IDLE: Duration = Duration::from_secs(120);
+
+/// What a cursor takes of a log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taking {
+    pub(crate) spacing: Spacing,
+    /// Whether the records' attributes too, which cost as much as all the rest.
+    pub(crate) attributes: bool,
+}
 
 /// Why a cursor fetches no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,13 +88,8 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     /// Starts to fetch at `from`.
-    pub(crate) fn start(
-        config: &ClientConfig,
-        access: Access,
-        at: &TopicPartition,
-        from: Offset,
-        spacing: Spacing,
-    ) -> Result<Self, String> {
+    pub(crate) fn start(config: &ClientConfig, access: Access, at: &TopicPartition, from: Offset, taking: Taking) -> Result<Self, String> {
+        let Taking { spacing, attributes } = taking;
         let shared = Arc::new(Shared {
             state: Mutex::new(State { window: Window::new(from, spacing), used: Instant::now(), stop: false }),
             room: Condvar::new(),
@@ -96,7 +99,7 @@ impl Cursor {
         let thread = std::thread::Builder::new().name("kafka-cursor".into());
         let (config, at, shared_) = (consumer_config(config, spacing), at.clone(), Arc::clone(&shared));
         let run = move || {
-            if let Err(why) = fetch(&config, access, &at, from, &shared_) {
+            if let Err(why) = fetch(&config, access, &at, from, attributes, &shared_) {
                 tracing::debug!(%at, ?why, "a Kafka cursor ended");
                 shared_.end(why);
             }
@@ -245,7 +248,7 @@ pub(crate) fn shows_any(
     Ok(None)
 }
 
-fn fetch(config: &ClientConfig, access: Access, at: &TopicPartition, from: Offset, shared: &Shared) -> Result<(), Ended> {
+fn fetch(config: &ClientConfig, access: Access, at: &TopicPartition, from: Offset, attributes: bool, shared: &Shared) -> Result<(), Ended> {
     let consumer = consumer_at(config, access, at, from)?;
     loop {
         if !wait_for_room(shared)? {
@@ -259,7 +262,7 @@ fn fetch(config: &ClientConfig, access: Access, at: &TopicPartition, from: Offse
         // What is already here comes along, so that readers wake once per batch.
         while let Some(polled) = next {
             match polled {
-                Ok(message) => match record_of(&message) {
+                Ok(message) => match record_of(&message, attributes) {
                     Ok(record) => {
                         bytes = bytes.saturating_add(record.size_bytes());
                         batch.push(record);
@@ -307,11 +310,12 @@ fn hand_out(shared: &Shared, batch: Vec<LogRecord>) -> Result<(), Ended> {
     outcome.map_err(Ended::Hole)
 }
 
-fn record_of(message: &BorrowedMessage<'_>) -> Result<LogRecord, Ended> {
+fn record_of(message: &BorrowedMessage<'_>, attributes: bool) -> Result<LogRecord, Ended> {
     let lost = |what: &str| Ended::Failed(format!("the client library returned {what}"));
     let offset = offset(message.offset()).ok_or_else(|| lost("a record without an offset"))?;
     // The library panics on a name that isn't UTF-8, which others may write. Attributes decide nothing, so they are left out then.
-    let attributes = std::panic::catch_unwind(AssertUnwindSafe(|| attributes_of(message))).unwrap_or_default();
+    let taken = || std::panic::catch_unwind(AssertUnwindSafe(|| attributes_of(message))).unwrap_or_default();
+    let attributes = if attributes { taken() } else { Attributes::default() };
     let at = message.timestamp().to_millis().and_then(|at| u64::try_from(at).ok()).unwrap_or_default();
     Ok(LogRecord {
         offset,
@@ -322,13 +326,9 @@ fn record_of(message: &BorrowedMessage<'_>) -> Result<LogRecord, Ended> {
     })
 }
 
-fn attributes_of(message: &BorrowedMessage<'_>) -> Vec<Attribute> {
-    let Some(headers) = message.headers() else { return Vec::new() };
-    let mut attributes = Vec::with_capacity(headers.count());
-    for header in headers.iter() {
-        attributes.push(Attribute { name: header.key.to_owned(), value: header.value.unwrap_or_default().to_vec() });
-    }
-    attributes
+fn attributes_of(message: &BorrowedMessage<'_>) -> Attributes {
+    let headers = message.headers();
+    headers.iter().flat_map(|headers| headers.iter()).map(|header| (header.key, header.value.unwrap_or_default())).collect()
 }
 
 /// What an error means for the cursor; nothing when the library goes on by itself.

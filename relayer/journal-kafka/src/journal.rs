@@ -14,7 +14,7 @@
 use crate::admin::{self, Admin, TopicPlan, TopicState};
 use crate::config::{ConfigError, KafkaConfig, Transactions};
 use crate::context::Access;
-use crate::cursor::{self, Cursor, Ended};
+use crate::cursor::{self, Cursor, Ended, Taking};
 use crate::cursors::{Cursors, FILL};
 use crate::group::Membership;
 use crate::names::{offset, partition_number};
@@ -62,6 +62,7 @@ struct Inner {
     topics: RwLock<BTreeMap<TopicName, NonZeroU32>>,
     partitions: RwLock<BTreeMap<TopicPartition, Arc<Cursors>>>,
     manages: bool,
+    attributes: bool,
 }
 
 /// What a broker says of a partition's log.
@@ -91,8 +92,17 @@ impl KafkaJournal {
             topics: RwLock::default(),
             partitions: RwLock::default(),
             manages: admin::can_manage(config),
+            attributes: false,
         };
         Ok(Self { inner })
+    }
+
+    /// The same journal, whose reads have the records' attributes: for people and tests. They decide nothing, so that whoever
+    /// works with records is spared their cost.
+    #[must_use]
+    pub fn with_attributes(mut self) -> Self {
+        self.inner.attributes = true;
+        self
     }
 
     /// Compares topics with what they must be.
@@ -232,7 +242,8 @@ impl Inner {
     }
 
     fn cursor_at(&self, at: &TopicPartition, from: Offset) -> Result<Arc<Cursor>, ReadError> {
-        let start = || Cursor::start(&self.consumer, self.access.clone(), at, from, self.spacing(at));
+        let taking = Taking { spacing: self.spacing(at), attributes: self.attributes };
+        let start = || Cursor::start(&self.consumer, self.access.clone(), at, from, taking);
         self.cursors(at).at(from, start).map_err(|reason| ReadError::Unavailable { at: at.clone(), reason })
     }
 }

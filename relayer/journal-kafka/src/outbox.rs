@@ -154,12 +154,8 @@ pub(crate) fn enqueue(
             .payload(&record.value);
         if !record.attributes.is_empty() {
             let empty = OwnedHeaders::new_with_capacity(record.attributes.len());
-            message = message.headers(
-                record
-                    .attributes
-                    .iter()
-                    .fold(empty, |headers, attribute| headers.insert(Header { key: &attribute.name, value: Some(&attribute.value) })),
-            );
+            let insert = |headers: OwnedHeaders, (key, value)| headers.insert(Header { key, value: Some(value) });
+            message = message.headers(record.attributes.iter().fold(empty, insert));
         }
         if let Err((error, _)) = producer.send(message) {
             // Refused on the spot: it and those after it were never enqueued.
@@ -358,6 +354,7 @@ impl ProducerContext for Reports {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use acurast_relayer_journal::Attributes;
 
     fn call(records: usize) -> (Arc<Call>, oneshot::Receiver<Outcome>, Arc<Semaphore>) {
         let room = Arc::new(Semaphore::new(1));
@@ -437,7 +434,10 @@ mod tests {
     #[test]
     fn the_largest_append_fits_the_room() {
         let records =
-            vec![NewRecord { key: vec![], value: vec![0; MAX_APPEND_BYTES / MAX_APPEND_RECORDS], attributes: vec![] }; MAX_APPEND_RECORDS];
+            vec![
+                NewRecord { key: vec![], value: vec![0; MAX_APPEND_BYTES / MAX_APPEND_RECORDS], attributes: Attributes::default() };
+                MAX_APPEND_RECORDS
+            ];
         assert!(usize::try_from(cost_kib(&records)).unwrap() <= ROOM_KIB);
     }
 }

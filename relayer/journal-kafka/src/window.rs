@@ -121,11 +121,12 @@ impl Window {
 mod tests {
     use super::*;
     use acurast_events::units::Timestamp;
+    use acurast_relayer_journal::Attributes;
 
     const ALL: ReadLimits = ReadLimits { records_max: usize::MAX, bytes_max: usize::MAX };
 
     fn record(offset: u64, bytes: usize) -> LogRecord {
-        LogRecord { offset: Offset(offset), key: vec![], value: vec![0; bytes], attributes: vec![], at: Timestamp(0) }
+        LogRecord { offset: Offset(offset), key: vec![], value: vec![0; bytes], attributes: Attributes::default(), at: Timestamp(0) }
     }
 
     fn offsets(records: &[LogRecord]) -> Vec<u64> {

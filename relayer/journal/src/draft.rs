@@ -1,7 +1,8 @@
 //! A decision before it has a place in the chain, and the log entries that are made of claims and records.
 
+use crate::attributes::Attributes;
 use crate::frontier::{Frontier, Owner};
-use crate::log::{Attribute, NewRecord};
+use crate::log::NewRecord;
 use acurast_events::attributes::{claim_attributes, record_attributes};
 use acurast_events::bytes::{Bytes, RecordHash};
 use acurast_events::record::{Claim, Entry, InputRef, Record, record_hash};
@@ -53,8 +54,8 @@ pub(crate) fn place(draft: Draft, at: &TopicPartition, owner: Owner, frontier: &
     let sequence = frontier.next_sequence;
     let hash = record_hash(at, owner.term, &owner.writer, sequence, &frontier.hash, &value);
     let attributes = match &entry {
-        Entry::Record(record) if described => texts(record_attributes(at, record, &hash)),
-        Entry::Record(_) | Entry::Claim(_) => Vec::new(),
+        Entry::Record(record) if described => record_attributes(at, record, &hash).into_iter().collect(),
+        Entry::Record(_) | Entry::Claim(_) => Attributes::default(),
     };
     frontier.next_sequence = sequence.next();
     frontier.hash = hash;
@@ -65,10 +66,6 @@ pub(crate) fn place(draft: Draft, at: &TopicPartition, owner: Owner, frontier: &
 /// The log entry that claims a partition for `owner`.
 pub(crate) fn claim(at: &TopicPartition, owner: Owner, now: Timestamp) -> NewRecord {
     let claim = Claim { term: owner.term, writer: owner.writer, at: now };
-    let attributes = texts(claim_attributes(at, &claim));
+    let attributes = claim_attributes(at, &claim).into_iter().collect();
     NewRecord { key: Vec::new(), value: Entry::Claim(claim).encode(), attributes }
-}
-
-fn texts(attributes: Vec<(String, String)>) -> Vec<Attribute> {
-    attributes.into_iter().map(|(name, value)| Attribute { name, value: value.into_bytes() }).collect()
 }

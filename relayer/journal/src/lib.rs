@@ -18,6 +18,7 @@
 
 mod acceptance;
 mod assignment;
+mod attributes;
 mod claim;
 mod clock;
 mod draft;
@@ -36,6 +37,7 @@ mod writer;
 
 pub use acceptance::{Acceptance, AcceptedRecord, Halt, SkipCounts, SkipReason, Verdict};
 pub use assignment::Assignment;
+pub use attributes::Attributes;
 pub use claim::{ClaimError, ClaimOptions, Claiming, fresh_writer_id};
 pub use clock::{Clock, SystemClock};
 pub use draft::Draft;
@@ -44,9 +46,7 @@ pub use frontier::{Frontier, Owner};
 pub use input::{InputError, InputReader};
 pub use journal::{AppendError, EventJournal, ReadError, Refusal, TopicError, check_append, check_topic};
 pub use lease::Lease;
-pub use log::{
-    Attribute, LogRecord, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_PARTITIONS, MAX_RECORD_BYTES, NewRecord, ReadBatch, ReadLimits,
-};
+pub use log::{LogRecord, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_PARTITIONS, MAX_RECORD_BYTES, NewRecord, ReadBatch, ReadLimits};
 pub use progress::{ProgressPacer, answered_before, merge_progress, progress_event, progress_of};
 pub use reader::{AcceptedBatch, FollowError, PartitionReader};
 pub use sealed::{SealError, SealedBlock, SealedBlocks, SealedFact};

@@ -1,5 +1,6 @@
 //! What a log holds, and the bounds of one append and one read. Nothing here knows what a value means.
 
+use crate::attributes::Attributes;
 use acurast_events::units::{Offset, Timestamp};
 
 /// Longest record (key, attributes and value together), bytes.
@@ -11,15 +12,6 @@ pub const MAX_APPEND_BYTES: usize = 16 << 20;
 /// Most partitions of one topic.
 pub const MAX_PARTITIONS: u32 = 4_096;
 
-/// A named attribute of a record (a Kafka header). It repeats the value for subscribers and decides nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attribute {
-    /// Name, such as `ce_type`.
-    pub name: String,
-    /// Value; UTF-8 when we wrote it.
-    pub value: Vec<u8>,
-}
-
 /// A record to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecord {
@@ -28,7 +20,7 @@ pub struct NewRecord {
     /// The bytes that count, stored as they are.
     pub value: Vec<u8>,
     /// Attributes for subscribers.
-    pub attributes: Vec<Attribute>,
+    pub attributes: Attributes,
 }
 
 impl NewRecord {
@@ -47,8 +39,8 @@ pub struct LogRecord {
     pub key: Vec<u8>,
     /// The value, byte for byte as it was appended.
     pub value: Vec<u8>,
-    /// Attributes for subscribers.
-    pub attributes: Vec<Attribute>,
+    /// Attributes for subscribers; none where the journal is one that doesn't read them.
+    pub attributes: Attributes,
     /// When the log stored it, by the log's clock. For people; no rule reads it.
     pub at: Timestamp,
 }
@@ -60,9 +52,8 @@ impl LogRecord {
     }
 }
 
-fn size_bytes(key: &[u8], value: &[u8], attributes: &[Attribute]) -> usize {
-    let fixed = key.len().saturating_add(value.len());
-    attributes.iter().fold(fixed, |sum, attribute| sum.saturating_add(attribute.name.len()).saturating_add(attribute.value.len()))
+fn size_bytes(key: &[u8], value: &[u8], attributes: &Attributes) -> usize {
+    key.len().saturating_add(value.len()).saturating_add(attributes.size_bytes())
 }
 
 /// Bounds of one read. At least one record is returned where there is one, however long it is.

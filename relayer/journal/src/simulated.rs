@@ -6,6 +6,7 @@
 mod fault;
 mod state;
 
+use crate::attributes::Attributes;
 use crate::journal::{AppendError, EventJournal, ReadError, Refusal, TopicError, check_append, check_topic};
 use crate::log::{LogRecord, NewRecord, ReadBatch, ReadLimits};
 use acurast_events::topics::{TopicName, TopicPartition};
@@ -76,7 +77,7 @@ impl SimulatedJournal {
     pub fn append_now(&self, at: &TopicPartition, mut records: Vec<NewRecord>) -> Result<Vec<Offset>, AppendError> {
         check_append(at, &records)?;
         if !self.described {
-            records.iter_mut().for_each(|record| record.attributes.clear());
+            records.iter_mut().for_each(|record| record.attributes = Attributes::default());
         }
         let mut state = self.state();
         if !state.logs.contains_key(at) {

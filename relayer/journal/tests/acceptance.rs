@@ -7,7 +7,7 @@ use acurast_events::record::{Claim, Entry, Record};
 use acurast_events::topics::{TopicName, TopicPartition};
 use acurast_events::units::{Offset, Sequence, Term, Timestamp};
 use acurast_events::wire::Message;
-use acurast_relayer_journal::{Acceptance, AcceptedRecord, Frontier, Halt, LogRecord, Verdict};
+use acurast_relayer_journal::{Acceptance, AcceptedRecord, Attributes, Frontier, Halt, LogRecord, Verdict};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ fn log(steps: &[Step]) -> Vec<LogRecord> {
         };
         if let Some(value) = value {
             let offset = Offset(log.len() as u64);
-            log.push(LogRecord { offset, key: Vec::new(), value, attributes: Vec::new(), at: Timestamp(0) });
+            log.push(LogRecord { offset, key: Vec::new(), value, attributes: Attributes::default(), at: Timestamp(0) });
         }
     }
     log
@@ -164,7 +164,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_reader_panic(values in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..20)) {
         let entries = values.into_iter().zip(0..).map(|(value, offset)| LogRecord {
-            offset: Offset(offset), key: Vec::new(), value, attributes: Vec::new(), at: Timestamp(0),
+            offset: Offset(offset), key: Vec::new(), value, attributes: Attributes::default(), at: Timestamp(0),
         });
         let (accepted, _, _) = resume(Frontier::START, &entries.collect::<Vec<_>>());
         prop_assert!(accepted.is_empty());

@@ -7,7 +7,7 @@ use acurast_events::bytes::{Bytes, WriterId};
 use acurast_events::topics::{TopicName, TopicPartition};
 use acurast_events::units::{Offset, Timestamp};
 use acurast_relayer_journal::{
-    AcceptedRecord, Attribute, ClaimOptions, Claiming, Clock, Draft, EventJournal, Fault, FaultRates, FollowError, Frontier, Halt,
+    AcceptedRecord, Attributes, ClaimOptions, Claiming, Clock, Draft, EventJournal, Fault, FaultRates, FollowError, Frontier, Halt,
     LogRecord, Lost, NewRecord, PartitionReader, PartitionWriter, ReadLimits, SimulatedJournal, WriteError,
 };
 use rand::rngs::StdRng;
@@ -219,7 +219,7 @@ async fn who_waits_for_a_log_is_woken_after_it_was_put_back() {
 async fn an_injected_fault_happens_at_the_next_append_only() {
     let run = Run::new(0, FaultRates::default()).await;
     let append = |value: u8| {
-        let record = NewRecord { key: vec![], value: vec![value], attributes: vec![Attribute { name: "n".into(), value: vec![value] }] };
+        let record = NewRecord { key: vec![], value: vec![value], attributes: [("n", [value])].into_iter().collect() };
         run.journal.append(&run.at, vec![record])
     };
     for (fault, grows, fails) in [
@@ -283,7 +283,7 @@ async fn a_refused_append_leaves_the_writer_as_it_was() {
 async fn a_late_record_lands_within_the_next_appends() {
     let run = Run::new(3, FaultRates::default()).await;
     run.journal.inject(&run.at, Fault::Late);
-    let record = |value: u8| NewRecord { key: vec![], value: vec![value], attributes: vec![] };
+    let record = |value: u8| NewRecord { key: vec![], value: vec![value], attributes: Attributes::default() };
     run.journal.append(&run.at, vec![record(1)]).await.unwrap_err();
     for value in 2..7 {
         run.journal.append(&run.at, vec![record(value)]).await.unwrap();

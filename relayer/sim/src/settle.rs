@@ -21,7 +21,7 @@ use acurast_events::units::Offset;
 use acurast_events::wire::Message;
 use acurast_relayer_core::{Derived, Input, Partition, Policy, Subject, Table, Unreadable, derive};
 use acurast_relayer_journal::{
-    AcceptedRecord, AppendError, Draft, EventJournal, Frontier, InputError, InputReader, LogRecord, NewRecord, PartitionReader,
+    AcceptedRecord, AppendError, Attributes, Draft, EventJournal, Frontier, InputError, InputReader, LogRecord, NewRecord, PartitionReader,
     SealedBlock, SealedBlocks,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -342,7 +342,7 @@ impl Publisher {
                     receipt.id = EventId(sha256(&[&receipt.id.0, &self.process.to_be_bytes()]));
                 }
                 let (topic, value) = place(message);
-                out.entry(topic).or_default().push(NewRecord { key: Vec::new(), value, attributes: Vec::new() });
+                out.entry(topic).or_default().push(NewRecord { key: Vec::new(), value, attributes: Attributes::default() });
             }
         }
         for (topic, messages) in out {

@@ -36,7 +36,7 @@ use acurast_events::source::SourceEvent;
 use acurast_events::topics::{DEFAULT_PREFIX, Topic};
 use acurast_events::units::{BlockNumber, Execution, Gas, Millis, Timestamp};
 use acurast_events::wire::Message;
-use acurast_relayer_journal::{EventJournal, FaultRates, NewRecord, SimulatedJournal};
+use acurast_relayer_journal::{Attributes, EventJournal, FaultRates, NewRecord, SimulatedJournal};
 use acurast_relayer_lane::{FeePolicy, LanePolicy};
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -349,7 +349,7 @@ impl World {
         let owner = job.map_or(1, |job| job.owner);
         let value = OutputSubmitted { owner: assignments::owner(owner), output, at: Timestamp(self.now()) }.encode();
         for _ in 0..SUBMITS_MAX {
-            let record = NewRecord { key: Vec::new(), value: value.clone(), attributes: Vec::new() };
+            let record = NewRecord { key: Vec::new(), value: value.clone(), attributes: Attributes::default() };
             if let Ok(Ok(_)) = finish(self.log.append(&at(Topic::Outputs), vec![record])) {
                 return;
             }

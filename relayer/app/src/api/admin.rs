@@ -12,7 +12,7 @@ use acurast_events::ids::sha256;
 use acurast_events::units::Timestamp;
 use acurast_events::wire::Message;
 use acurast_relayer_core::{CommandResult, WHO_BYTES_MAX, WHY_BYTES_MAX};
-use acurast_relayer_journal::{NewRecord, fresh_writer_id};
+use acurast_relayer_journal::{Attributes, NewRecord, fresh_writer_id};
 use axum::Json;
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
@@ -186,7 +186,7 @@ async fn take(state: &ApiState, request: &CommandRequest) -> Response {
 /// next start decides it; sent again with its id it changes nothing.
 async fn append(state: &ApiState, handle: &SettleHandle, command: &ControlCommand) -> Response {
     let id = command.id;
-    let record = NewRecord { key: command.key(), value: command.encode(), attributes: Vec::new() };
+    let record = NewRecord { key: command.key(), value: command.encode(), attributes: Attributes::default() };
     let offsets = match state.journal.append(&state.control.partition(handle.partition()), vec![record]).await {
         Ok(offsets) => offsets,
         Err(error) => return later(&id, &error.to_string()),

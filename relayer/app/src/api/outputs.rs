@@ -10,7 +10,7 @@ use acurast_events::bytes::{AssignmentId, Bytes};
 use acurast_events::outputs::{Output, OutputSubmitted};
 use acurast_events::units::{Execution, Offset, Timestamp};
 use acurast_events::wire::Message;
-use acurast_relayer_journal::NewRecord;
+use acurast_relayer_journal::{Attributes, NewRecord};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -100,7 +100,7 @@ async fn decide(state: &ApiState, handle: &SettleHandle, output: Output, verdict
 async fn append(state: &ApiState, handle: &SettleHandle, owner: acurast_events::bytes::OwnerKey, output: Output) -> Result<(), String> {
     let at = Timestamp(crate::clock::now_ms());
     let value = OutputSubmitted { owner, output, at }.encode();
-    let record = NewRecord { key: owner.0.to_vec(), value, attributes: Vec::new() };
+    let record = NewRecord { key: owner.0.to_vec(), value, attributes: Attributes::default() };
     let partition = state.outputs.partition(handle.partition());
     let offsets = state.journal.append(&partition, vec![record]).await.map_err(|error| error.to_string())?;
     let offset = offsets.last().copied().ok_or("the journal gave no position")?;

@@ -17,7 +17,7 @@ use acurast_events::topics::{Topic, TopicPartition};
 use acurast_events::units::{Offset, Timestamp};
 use acurast_events::wire::Message;
 use acurast_relayer_core::{CommandResult, LetterFate};
-use acurast_relayer_journal::{AcceptedRecord, Frontier, NewRecord, PartitionReader};
+use acurast_relayer_journal::{AcceptedRecord, Attributes, Frontier, NewRecord, PartitionReader};
 use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use reqwest::StatusCode;
@@ -174,7 +174,7 @@ async fn append(config: &Config, request: &CommandRequest) -> Result<Value, CliE
     let prefix = &config.journal.prefix;
     let (control, jobs) = (Topic::Control.name(prefix).partition(partition), Topic::Jobs.name(prefix).partition(partition));
     let mut reader = PartitionReader::open(journal.clone(), jobs.clone(), local_frontier(config, &jobs)).await?;
-    let record = NewRecord { key: command.key(), value: command.encode(), attributes: Vec::new() };
+    let record = NewRecord { key: command.key(), value: command.encode(), attributes: Attributes::default() };
     let offset = journal.append(&control, vec![record]).await?.last().copied().ok_or("the journal gave no position")?;
     let stored = || format!("command {id} is stored at offset {offset} of {control}");
     loop {

@@ -90,11 +90,8 @@ async fn tail(args: &TailArgs) -> Result<ExitCode, CliError> {
 fn line(prefix: &str, at: &TopicPartition, record: &LogRecord, args: &TailArgs) -> Result<String, CliError> {
     let place = (at.topic.as_str(), at.partition, record.offset.0);
     if args.raw {
-        let headers: serde_json::Map<_, _> = record
-            .attributes
-            .iter()
-            .map(|attribute| (attribute.name.clone(), String::from_utf8_lossy(&attribute.value).into_owned().into()))
-            .collect();
+        let texts = record.attributes.iter().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned().into()));
+        let headers: serde_json::Map<_, _> = texts.collect();
         let raw = json!({
             "topic": place.0, "partition": place.1, "offset": place.2,
             "key": Bytes(record.key.clone()), "value": Bytes(record.value.clone()), "headers": headers,

@@ -2,8 +2,9 @@
 //!
 //! Two programs take the same partitions from their first record to their end, in turns, so that neither has the machine at a
 //! better time: a follower (read, accept, decode, fold, store), and the client library's bare consumer with the very same
-//! writes to RocksDB, which were noted in a round before. Each makes its client anew, fetches all partitions at once with the
-//! same settings, and has one thread for what it does with records. The ratio is that of the medians.
+//! writes to RocksDB, which were noted in a round before. Each makes its client anew and fetches all partitions at once with the
+//! same settings. The follower works as it does in a replica, a task for each partition; the bare loop has one thread for the
+//! records of all. The ratio is that of the medians.
 
 use super::{CliError, ConfigArgs, say};
 use crate::backend::Backend;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -60,7 +62,7 @@ struct Course {
 }
 
 async fn ingest(args: &IngestArgs) -> Result<ExitCode, CliError> {
-    let config = Config::load(&args.config.config)?;
+    let config = Arc::new(Config::load(&args.config.config)?);
     let Backend::Kafka { journal, config: kafka } = Backend::open_read_only(&config)? else {
         return Err("measure ingest is of a journal on Kafka; this one is embedded".into());
     };
@@ -143,13 +145,20 @@ async fn noted(
     Ok(Course { at, records, writes, end })
 }
 
-/// One round of the follower, with a client and a store of its own. One task, so that one thread folds.
-async fn folded(config: &Config, genesis: Genesis, kafka: &KafkaConfig, courses: &[Course]) -> Result<Duration, CliError> {
+/// One round of the follower, with a client and a store of its own; a task for each partition, as in a replica.
+async fn folded(config: &Arc<Config>, genesis: Genesis, kafka: &KafkaConfig, courses: &[Course]) -> Result<Duration, CliError> {
     let (_folder, store) = fresh(config, genesis)?;
+    let store = Arc::new(store);
     let began = Instant::now();
     let journal: Arc<dyn EventJournal> = Arc::new(KafkaJournal::open(kafka, &config.journal.prefix)?);
-    let all = courses.iter().map(|course| fold(config, &store, journal.clone(), &course.at, course.end));
-    futures::future::try_join_all(all).await?;
+    let mut tasks = JoinSet::new();
+    for course in courses {
+        let (config, store, journal, at, end) = (config.clone(), store.clone(), journal.clone(), course.at.clone(), course.end);
+        tasks.spawn(async move { fold(&config, &store, journal, &at, end).await });
+    }
+    while let Some(records) = tasks.join_next().await {
+        records??;
+    }
     Ok(began.elapsed())
 }
 
@@ -159,8 +168,11 @@ fn bare(config: &Config, kafka: &KafkaConfig, courses: &[Course]) -> Result<Dura
     let store = BareStore::open(folder.path())?;
     let began = Instant::now();
     let reader = BareReader::open(kafka, courses.iter().map(|course| &course.at))?;
-    let mut open: BTreeMap<u32, _> =
-        courses.iter().filter(|course| course.end > Offset(0)).map(|course| (course.at.partition, (course.end, course.writes.iter().peekable()))).collect();
+    let mut open: BTreeMap<u32, _> = courses
+        .iter()
+        .filter(|course| course.end > Offset(0))
+        .map(|course| (course.at.partition, (course.end, course.writes.iter().peekable())))
+        .collect();
     while !open.is_empty() {
         let record = reader.next()?;
         let next = record.offset.next();

@@ -17,8 +17,8 @@ use acurast_events::record::InputRef;
 use acurast_events::topics::TopicPartition;
 use acurast_events::units::Offset;
 use acurast_events::wire::Message;
-use acurast_relayer_core::rows::{command_of_row, letter_end_of_row, letter_of_row};
 use acurast_relayer_core::letters::matter;
+use acurast_relayer_core::rows::{command_of_row, letter_end_of_row, letter_of_row};
 use acurast_relayer_core::{
     CommandResult, ControlInput, Evidence, Input, Letter, LetterEnd, LetterView, Needs, Partition, Subject, Table, Unreadable,
 };

@@ -7,7 +7,7 @@ use acurast_events::control::{Command, CommandVia, DeadLetterTarget, Resolve};
 use acurast_events::outputs::Output;
 use acurast_events::partition::partition_of;
 use acurast_events::units::{Execution, Timestamp};
-use acurast_relayer_journal::{NewRecord, SimulatedJournal};
+use acurast_relayer_journal::{Attributes, NewRecord, SimulatedJournal};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ async fn one_record_is_read_again_and_nothing_else_is_taken_for_it() {
     let topic = acurast_events::topics::TopicName::new("acurast.outputs.v1");
     journal.create(&topic, NonZeroU32::MIN).await.unwrap();
     let at = topic.partition(0);
-    let record = |n: u8| NewRecord { key: Vec::new(), value: vec![n; 3], attributes: Vec::new() };
+    let record = |n: u8| NewRecord { key: Vec::new(), value: vec![n; 3], attributes: Attributes::default() };
     journal.append(&at, vec![record(0), record(1), record(2)]).await.unwrap();
     assert_eq!(read_one(journal.as_ref(), &at, Offset(1)).await.unwrap(), Some(vec![1; 3]));
     assert_eq!(read_one(journal.as_ref(), &at, Offset(3)).await.unwrap(), None);

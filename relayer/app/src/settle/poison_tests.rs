@@ -24,7 +24,7 @@ use acurast_events::topics::{Topic, TopicName};
 use acurast_events::units::{Execution, Millis, Offset, Timestamp};
 use acurast_events::wire::Message;
 use acurast_relayer_core::{LetterView, Partition, Policy, Subject};
-use acurast_relayer_journal::{EmbeddedJournal, EventJournal, Frontier, NewRecord, PartitionReader, ReadLimits};
+use acurast_relayer_journal::{Attributes, EmbeddedJournal, EventJournal, Frontier, NewRecord, PartitionReader, ReadLimits};
 use acurast_relayer_store::{Identity, Store};
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -137,7 +137,7 @@ fn poison(good: Vec<u8>, foreign: Vec<u8>) -> Vec<Vec<u8>> {
 async fn append(journal: &Arc<dyn EventJournal>, topic: Topic, values: Vec<Vec<u8>>) {
     let at = name(topic).partition(OURS);
     for value in values {
-        journal.append(&at, vec![NewRecord { key: Vec::new(), value, attributes: Vec::new() }]).await.unwrap();
+        journal.append(&at, vec![NewRecord { key: Vec::new(), value, attributes: Attributes::default() }]).await.unwrap();
     }
 }
 

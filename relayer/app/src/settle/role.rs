@@ -73,7 +73,21 @@ impl SettleRole {
         let outputs = InputReader::open(self.journal.clone(), self.outputs.clone(), owned.input_next(&self.outputs)).await?;
         let control = InputReader::open(self.journal.clone(), self.control.clone(), owned.input_next(&self.control)).await?;
         let Self { policy, rules, publisher, queries, announce, metrics, .. } = self;
-        Ok(Settle { partition, policy, rules, owned, sources, lanes, outputs, control, publisher, queries, announce, metrics, letters_noted: true })
+        Ok(Settle {
+            partition,
+            policy,
+            rules,
+            owned,
+            sources,
+            lanes,
+            outputs,
+            control,
+            publisher,
+            queries,
+            announce,
+            metrics,
+            letters_noted: true,
+        })
     }
 }
 

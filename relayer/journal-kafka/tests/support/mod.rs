@@ -144,7 +144,7 @@ pub(crate) struct Namespaced {
 
 impl Namespaced {
     pub(crate) fn open(config: &KafkaConfig, prefix: &str) -> Arc<dyn EventJournal> {
-        Arc::new(Self { journal: KafkaJournal::open(config, prefix).unwrap(), prefix: prefix.to_owned() })
+        Arc::new(Self { journal: KafkaJournal::open(config, prefix).unwrap().with_attributes(), prefix: prefix.to_owned() })
     }
 
     fn topic(&self, topic: &TopicName) -> TopicName {

@@ -8,7 +8,8 @@
 //! Integers big-endian, so that RocksDB keeps a partition's records in offset order; byte strings of a value have their
 //! length before them. RocksDB's own checksums guard the bytes.
 
-use crate::log::{Attribute, LogRecord, NewRecord};
+use crate::attributes::Attributes;
+use crate::log::{LogRecord, NewRecord};
 use acurast_events::topics::{TopicName, TopicPartition};
 use acurast_events::units::{Offset, Timestamp};
 use acurast_events::wire::{WireError, read_delimited, write_delimited};
@@ -70,9 +71,9 @@ pub(super) fn encode_record(record: &NewRecord, at: Timestamp) -> Vec<u8> {
     out.extend_from_slice(&at.0.to_be_bytes());
     write_delimited(&record.key, &mut out);
     write_delimited(&record.value, &mut out);
-    for attribute in &record.attributes {
-        write_delimited(attribute.name.as_bytes(), &mut out);
-        write_delimited(&attribute.value, &mut out);
+    for (name, value) in record.attributes.iter() {
+        write_delimited(name.as_bytes(), &mut out);
+        write_delimited(value, &mut out);
     }
     out
 }
@@ -90,10 +91,10 @@ pub(super) fn decode_record(offset: Offset, stored: &[u8]) -> Result<LogRecord, 
     *buf = rest;
     let key = read_delimited(buf)?.to_vec();
     let value = read_delimited(buf)?.to_vec();
-    let mut attributes = Vec::new();
+    let mut attributes = Attributes::default();
     while !buf.is_empty() {
-        let name = String::from_utf8(read_delimited(buf)?.to_vec()).map_err(|_| malformed("attribute name"))?;
-        attributes.push(Attribute { name, value: read_delimited(buf)?.to_vec() });
+        let name = std::str::from_utf8(read_delimited(buf)?).map_err(|_| malformed("attribute name"))?;
+        attributes.push(name, read_delimited(buf)?);
     }
     Ok(LogRecord { offset, key, value, attributes, at: Timestamp(u64::from_be_bytes(*at)) })
 }

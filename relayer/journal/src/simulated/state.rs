@@ -2,6 +2,7 @@
 
 use super::fault::{Fault, FaultRates};
 use crate::acceptance::writer_of;
+use crate::attributes::Attributes;
 use crate::journal::{AppendError, ReadError, Refusal, TopicError};
 use crate::log::{LogRecord, NewRecord, ReadBatch, ReadLimits};
 use acurast_events::bytes::WriterId;
@@ -142,7 +143,7 @@ impl State {
             Some(Fault::Garbage) => {
                 let length = self.rng.random_range(0..64);
                 let value = (0..length).map(|_| self.rng.random()).collect();
-                self.push(at, vec![NewRecord { key: Vec::new(), value, attributes: Vec::new() }]);
+                self.push(at, vec![NewRecord { key: Vec::new(), value, attributes: Attributes::default() }]);
                 Ok(self.push(at, records))
             }
         }
@@ -217,7 +218,7 @@ impl State {
         let last = stale.get(self.rng.random_range(0..stale.len().max(1)))?;
         let previous = last.hash(at, &Entry::Record((*last).clone()).encode());
         let record = Record { sequence: last.sequence.next(), previous, ..(*last).clone() };
-        Some(NewRecord { key: Vec::new(), value: Entry::Record(record).encode(), attributes: Vec::new() })
+        Some(NewRecord { key: Vec::new(), value: Entry::Record(record).encode(), attributes: Attributes::default() })
     }
 
     fn push(&mut self, at: &TopicPartition, records: Vec<NewRecord>) -> Vec<Offset> {

@@ -211,7 +211,7 @@ pub(crate) async fn records_carry_cloudevents_attributes(harness: impl Harness) 
     let raw = read_raw(&journal, &at).await;
     let as_texts = |index: usize| -> Vec<(String, String)> {
         let texts = raw[index].attributes.iter();
-        texts.map(|attribute| (attribute.name.clone(), String::from_utf8(attribute.value.clone()).unwrap())).collect()
+        texts.map(|(name, value)| (name.to_owned(), String::from_utf8(value.to_vec()).unwrap())).collect()
     };
     let Ok(Entry::Claim(claim)) = Entry::decode(&raw[0].value) else { panic!("the first entry is the claim") };
     assert_eq!(as_texts(0), claim_attributes(&at, &claim));

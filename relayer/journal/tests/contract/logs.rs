@@ -4,7 +4,7 @@ use super::{Harness, append_raw, new_record, partition, read_raw};
 use acurast_events::topics::{TopicName, TopicPartition};
 use acurast_events::units::Offset;
 use acurast_relayer_journal::{
-    AppendError, Attribute, MAX_APPEND_RECORDS, MAX_PARTITIONS, MAX_RECORD_BYTES, NewRecord, ReadError, ReadLimits, Refusal, TopicError,
+    AppendError, Attributes, MAX_APPEND_RECORDS, MAX_PARTITIONS, MAX_RECORD_BYTES, NewRecord, ReadError, ReadLimits, Refusal, TopicError,
 };
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ fn offsets(range: std::ops::Range<u64>) -> Vec<Offset> {
 pub(crate) async fn appended_records_are_read_back_as_they_were_with_consecutive_offsets(harness: impl Harness) {
     let journal = harness.journal();
     let at = partition(&journal).await;
-    let attribute = |name: &str, value: &[u8]| Attribute { name: name.into(), value: value.to_vec() };
-    let first = NewRecord { key: vec![], value: vec![0, 255, 0], attributes: vec![attribute("ce_id", b"1"), attribute("x", &[0xff])] };
-    let second = NewRecord { key: b"k".to_vec(), value: vec![], attributes: vec![] };
+    let attributes = [("ce_id", &b"1"[..]), ("x", &[0xff])].into_iter().collect();
+    let first = NewRecord { key: vec![], value: vec![0, 255, 0], attributes };
+    let second = NewRecord { key: b"k".to_vec(), value: vec![], attributes: Attributes::default() };
     assert_eq!(journal.append(&at, vec![first.clone(), second.clone()]).await.unwrap(), offsets(0..2));
     assert_eq!(journal.append(&at, vec![]).await.unwrap(), offsets(0..0));
     assert_eq!(journal.append(&at, vec![first.clone()]).await.unwrap(), offsets(2..3));

@@ -12,8 +12,8 @@ use acurast_events::record::InputRef;
 use acurast_events::topics::{TopicName, TopicPartition};
 use acurast_events::units::Offset;
 use acurast_relayer_journal::{
-    AcceptedRecord, ClaimOptions, Claiming, Draft, EventJournal, Frontier, LogRecord, NewRecord, PartitionReader, PartitionWriter,
-    ReadLimits,
+    AcceptedRecord, Attributes, ClaimOptions, Claiming, Draft, EventJournal, Frontier, LogRecord, NewRecord, PartitionReader,
+    PartitionWriter, ReadLimits,
 };
 use async_trait::async_trait;
 use std::num::NonZeroU32;
@@ -164,7 +164,7 @@ pub(crate) async fn append_raw(journal: &Arc<dyn EventJournal>, at: &TopicPartit
 }
 
 pub(crate) fn new_record(value: Vec<u8>) -> NewRecord {
-    NewRecord { key: b"key".to_vec(), value, attributes: Vec::new() }
+    NewRecord { key: b"key".to_vec(), value, attributes: Attributes::default() }
 }
 
 pub(crate) fn subjects(records: &[AcceptedRecord]) -> Vec<String> {
