@@ -205,7 +205,13 @@ pub(crate) fn consumer_config(common: &ClientConfig, spacing: Spacing) -> Client
     config
 }
 
-fn consumer_at(config: &ClientConfig, access: Access, at: &TopicPartition, from: Offset) -> Result<BaseConsumer<Context>, Ended> {
+/// A consumer that was told to begin at `from`.
+pub(crate) fn consumer_at(
+    config: &ClientConfig,
+    access: Access,
+    at: &TopicPartition,
+    from: Offset,
+) -> Result<BaseConsumer<Context>, Ended> {
     let failed = |error: KafkaError| Ended::Failed(error.to_string());
     let consumer = BaseConsumer::from_config_and_context(config, Context { access }).map_err(failed)?;
     let mut place = TopicPartitionList::new();
