@@ -7,6 +7,18 @@ const WRONG_MAX = 5;
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 /**
+ * A wait for `least` more of what `count()` counts than at the end of the last wait, but no longer than `limitMs`: so a slow machine gets as
+ * many faults for its work as a quick one, and one on which nothing moves still gets the next.
+ */
+export function pacedBy(count, { least, limitMs, over }) {
+  let last = count();
+  return async () => {
+    for (const begun = performance.now(); count() - last < least && performance.now() - begun < limitMs && !over();) await pause(LOOK_MS);
+    last = count();
+  };
+}
+
+/**
  * Draws cards and does them until `over()`; the one that is being done then ends first. `before()` is waited for before each, and what it
  * gives is handed on; nothing means that the work is over. Returns `{ counts, wrong }`: how often each kind was done, and what went wrong.
  */

@@ -17,7 +17,7 @@ import { BROKER_DECK, brokerFaults } from './broker-faults.mjs';
 import { Brokers } from './brokers.mjs';
 import { digestFaults, figuresOf, journalOf, observed, replay, run } from './counting.mjs';
 import { Deck } from './deck.mjs';
-import { untilOver } from './interleave.mjs';
+import { pacedBy, untilOver } from './interleave.mjs';
 import { REPLICA_DECK, replicaFaults } from './replica-faults.mjs';
 import { Replica, Replicas } from './replicas.mjs';
 import { Settled } from './settled.mjs';
@@ -55,6 +55,8 @@ const LEASE_MS = 3_000;
 const SESSION_MS = 6_000;
 /** Long enough that jobs settle between two faults on two cores, and short enough that one often comes before the last one's wake is over. */
 const REST_MS = { replicas: { least: 1_000, most: 24_000 }, brokers: { least: 4_000, most: 36_000 } };
+/** How much is settled between two faults at least, or how long it takes at most. */
+const WORK = { least: 25, limitMs: 60_000 };
 /** A start may have to wait for brokers. */
 const READY_MS = 240_000;
 const CALM_MS = 240_000;
@@ -158,13 +160,18 @@ async function underFaults() {
   const late = setTimeout(() => { failures.push(`the workload did not end within ${limitS} s`); work.stop(); }, limitS * 1_000 - (performance.now() - begun));
   try {
     const disturbed = args.faults !== '0';
+    const [replicasWorked, brokersWorked] = [0, 1].map(() => pacedBy(() => settled.count, { ...WORK, over }));
     const [watched, ofReplicas, ofBrokers] = await Promise.all([
       watch(),
       disturbed && untilOver({
-        deck: new Deck(seed, REPLICA_DECK, REST_MS.replicas), over, told: tell, before: () => replicas.untilCalm({ limitMs: CALM_MS, given: over }),
+        deck: new Deck(seed, REPLICA_DECK, REST_MS.replicas), over, told: tell,
+        before: async () => { await replicasWorked(); return replicas.untilCalm({ limitMs: CALM_MS, given: over }); },
         faults: replicaFaults({ replicas, kills, pauses, counts, failures, given }),
       }),
-      disturbed && untilOver({ deck: new Deck(seed + 1, BROKER_DECK, REST_MS.brokers), over, told: tell, faults: brokerFaults({ brokers, counts, given }) }),
+      disturbed && untilOver({
+        deck: new Deck(seed + 1, BROKER_DECK, REST_MS.brokers), over, told: tell, before: async () => { await brokersWorked(); return true; },
+        faults: brokerFaults({ brokers, counts, given }),
+      }),
     ]);
     failures.push(...watched, ...ofReplicas.wrong ?? [], ...ofBrokers.wrong ?? []);
     for (const [kind, times] of Object.entries({ ...ofReplicas.counts, ...ofBrokers.counts })) figures[FIGURES[kind]] = times;

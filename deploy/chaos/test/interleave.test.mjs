@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Deck } from '../deck.mjs';
-import { untilOver } from '../interleave.mjs';
+import { pacedBy, untilOver } from '../interleave.mjs';
 
 const deck = () => new Deck(1, { a: 2, b: 1 }, { least: 0, most: 3 });
 
@@ -32,4 +32,26 @@ test('one that goes wrong is told and not counted, and after five of them no mor
   assert.deepEqual(counts, { a: 0, b: 0 });
   assert.equal(wrong.length, 5);
   assert.match(wrong[0], /^[ab]: nobody took over$/);
+});
+
+test('the next fault waits for work to go on, counted from the last one, and not for ever', async () => {
+  let count = 0;
+  const worked = pacedBy(() => count, { least: 10, limitMs: 60_000, over: () => false });
+  let waits = true;
+  const first = worked().then(() => { waits = false; });
+  count = 9;
+  await new Promise((resolve) => { setTimeout(resolve, 120); });
+  assert.ok(waits);
+  count = 15;
+  await first;
+  waits = true;
+  const second = worked().then(() => { waits = false; });
+  count = 24;
+  await new Promise((resolve) => { setTimeout(resolve, 120); });
+  assert.ok(waits, '9 more since the first wait ended');
+  count = 25;
+  await second;
+  // Neither of these has what it waits for: the one gives up, the other's work is over.
+  await pacedBy(() => count, { least: 10, limitMs: 1, over: () => false })();
+  await pacedBy(() => count, { least: 10, limitMs: 60_000, over: () => true })();
 });
