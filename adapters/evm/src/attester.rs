@@ -46,7 +46,7 @@ pub trait SignedLeaves: Send + Sync {
     /// Keeps all of these leaves or none. Durable when it returns: the signature follows.
     ///
     /// # Errors
-    /// When they are not durable.
+    /// When they are not durable, or contradict what was kept since it was asked.
     fn insert(&self, leaves: &[AssignmentLeaf]) -> Result<(), MemoryError>;
 }
 
@@ -249,7 +249,9 @@ impl LocalAttester {
                 Some(signed) => return refused(index, format!("another leaf of it was signed: {}", difference(leaf, &signed))),
                 None => {}
             }
+            // The very leaf: recalled from the lanes since the line above.
             if let Some(before) = self.memory.last_from(last_bit(index, leaf)?).map_err(memory)?
+                && before != *leaf
                 && last_bit(index, &before)? >= leaf.bit
             {
                 return refused(index, format!("its bits overlap those of assignment {}, which were signed", before.assignment_id));

@@ -18,6 +18,7 @@ use acurast_relayer_journal::Frontier;
 use rocksdb::{DB, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const BY_ASSIGNMENT: u8 = b'a';
 const BY_BIT: u8 = b'b';
@@ -52,6 +53,9 @@ pub struct AttesterMemory {
     db: DB,
     chain: ChainId,
     settlement: Bytes,
+    /// Held from a look at what is known until what follows from it is written: the lanes of a replica recall the same partitions
+    /// side by side, while the attester signs.
+    writing: Mutex<()>,
 }
 
 impl AttesterMemory {
@@ -63,7 +67,7 @@ impl AttesterMemory {
         let mut options = Options::default();
         options.create_if_missing(true);
         let db = DB::open(&options, path).map_err(|reason| AttesterMemoryError { path: path.to_owned(), reason })?;
-        Ok(Self { db, chain, settlement })
+        Ok(Self { db, chain, settlement, writing: Mutex::new(()) })
     }
 
     /// Whether a lane's leaves are for this memory's contract.
@@ -87,6 +91,22 @@ impl AttesterMemory {
     /// # Errors
     /// [`LearnError::Contradiction`] when a leaf differs from one of its assignment, or overlaps another one's bits.
     pub fn learn(&self, at: &TopicPartition, leaves: &[AssignmentLeaf], frontier: Frontier) -> Result<(), LearnError> {
+        let _alone = self.alone();
+        let mut batch = WriteBatch::default();
+        self.unknown(leaves)?.into_iter().for_each(|leaf| put(&mut batch, leaf));
+        // One batch: how far it was recalled never goes beyond what is known. Another lane may have recalled further meanwhile;
+        // then the rest is learned once more.
+        batch.put(frontier_key(at), postcard::to_stdvec(&frontier).map_err(|error| MemoryError(error.to_string()))?);
+        Ok(self.write(batch)?)
+    }
+
+    // No code panics while it holds the lock, and it guards no state of its own.
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those of the leaves that aren't known, in order of their bits. To be called alone.
+    fn unknown<'a>(&self, leaves: &'a [AssignmentLeaf]) -> Result<Vec<&'a AssignmentLeaf>, LearnError> {
         let mut new: BTreeMap<AssignmentId, &AssignmentLeaf> = BTreeMap::new();
         for leaf in leaves {
             let contradiction = || LearnError::Contradiction(leaf.assignment_id);
@@ -111,11 +131,7 @@ impl AttesterMemory {
                 return Err(LearnError::Contradiction(leaf.assignment_id));
             }
         }
-        let mut batch = WriteBatch::default();
-        by_bit.into_iter().for_each(|leaf| put(&mut batch, leaf));
-        // One batch: how far it was recalled never goes beyond what is known.
-        batch.put(frontier_key(at), postcard::to_stdvec(&frontier).map_err(|error| MemoryError(error.to_string()))?);
-        Ok(self.write(batch)?)
+        Ok(by_bit)
     }
 
     fn write(&self, batch: WriteBatch) -> Result<(), MemoryError> {
@@ -161,8 +177,11 @@ impl SignedLeaves for AttesterMemory {
     }
 
     fn insert(&self, leaves: &[AssignmentLeaf]) -> Result<(), MemoryError> {
+        let _alone = self.alone();
+        // What the attester saw before it decided may not be all any more.
+        let new = self.unknown(leaves).map_err(|error| MemoryError(error.to_string()))?;
         let mut batch = WriteBatch::default();
-        leaves.iter().for_each(|leaf| put(&mut batch, leaf));
+        new.into_iter().for_each(|leaf| put(&mut batch, leaf));
         self.write(batch)
     }
 }
@@ -173,7 +192,9 @@ mod tests {
     use super::*;
     use acurast_events::bytes::{EscrowId, SignerKey};
     use acurast_events::leaves::{JobNumber, KeyType};
+    use acurast_events::topics::TopicName;
     use acurast_events::units::{Count, Execution, Timestamp};
+    use std::sync::Barrier;
 
     fn open(path: &Path) -> AttesterMemory {
         AttesterMemory::open(path, ChainId::evm(31337), Bytes(vec![5; 20])).unwrap()
@@ -232,5 +253,41 @@ mod tests {
         assert_eq!(memory.of_assignment(&AssignmentId([2; 32])).unwrap(), Some(leaf(2, 4)));
         assert_eq!(memory.recalled(&at).unwrap(), frontier);
         assert_eq!(memory.recalled(&at.topic.partition(0)).unwrap(), Frontier::START);
+    }
+
+    #[test]
+    fn lanes_that_recall_the_same_records_side_by_side_contradict_nothing() {
+        const LANES: u8 = 4;
+        let folder = tempfile::tempdir().unwrap();
+        let memory = open(&folder.path().join("memory"));
+        let at = TopicName::new("acurast.lanes.v1").partition(2);
+        for round in 0..20 {
+            let leaves: Vec<_> = (0..10).map(|n| leaf(round * 10 + n, u64::from(round * 10 + n) * 10)).collect();
+            let together = Barrier::new(LANES.into());
+            std::thread::scope(|scope| {
+                let recall = || {
+                    together.wait();
+                    memory.learn(&at, &leaves, Frontier::START)
+                };
+                let lanes: Vec<_> = (0..LANES).map(|_| scope.spawn(recall)).collect();
+                for lane in lanes {
+                    lane.join().unwrap().unwrap();
+                }
+            });
+        }
+        assert_eq!(memory.of_assignment(&AssignmentId([199; 32])).unwrap(), Some(leaf(199, 1990)));
+    }
+
+    #[test]
+    fn what_was_learned_since_the_attester_looked_is_not_signed_against() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = open(&folder.path().join("memory"));
+        let at = TopicName::new("acurast.lanes.v1").partition(0);
+        memory.learn(&at, &[leaf(1, 0)], Frontier::START).unwrap();
+        memory.insert(&[leaf(1, 0), leaf(2, 10)]).unwrap();
+        for contradicting in [leaf(1, 50), leaf(3, 0)] {
+            memory.insert(&[contradicting.clone()]).unwrap_err();
+            memory.learn(&at, &[contradicting], Frontier::START).unwrap_err();
+        }
     }
 }
