@@ -100,11 +100,11 @@ impl Outbox {
         // What is on its way holds the call; if all of that is dropped, so is the sender.
         drop(call);
         match outcome.await {
-            Ok(Outcome { offsets, failure: None }) => consecutive(&offsets).ok_or_else(|| AppendError::Uncertain {
+            Ok(Outcome { offsets, failure: None, .. }) => consecutive(&offsets).ok_or_else(|| AppendError::Uncertain {
                 at: at.clone(),
                 reason: "the brokers acknowledged the records at offsets that don't follow each other".into(),
             }),
-            Ok(Outcome { offsets, failure: Some(failure) }) if offsets.iter().all(Option::is_none) && failure.nothing_written => {
+            Ok(Outcome { offsets, failure: Some(failure), .. }) if offsets.iter().all(Option::is_none) && failure.nothing_written => {
                 Err(refuse(failure.refusal()))
             }
             Ok(Outcome { failure: Some(failure), .. }) => {
@@ -192,6 +192,7 @@ pub(crate) struct Call {
 struct CallState {
     offsets: Vec<Option<Offset>>,
     failure: Option<Failure>,
+    too_large: Option<Failure>,
     /// Records without a report.
     left: usize,
     told: Option<oneshot::Sender<Outcome>>,
@@ -203,10 +204,15 @@ struct CallState {
 pub(crate) struct Outcome {
     pub(crate) offsets: Vec<Option<Offset>>,
     pub(crate) failure: Option<Failure>,
+    /// That a record was too large for the topic, whatever became of the others.
+    pub(crate) too_large: Option<Failure>,
 }
 
 impl CallState {
     fn fail(&mut self, failure: Failure) {
+        if failure.code == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+            self.too_large.get_or_insert_with(|| failure.clone());
+        }
         let Some(earlier) = &mut self.failure else {
             self.failure = Some(failure);
             return;
@@ -229,7 +235,8 @@ impl CallState {
         self.room = None;
         if let Some(told) = self.told.take() {
             // Nobody may wait any more.
-            let _ = told.send(Outcome { offsets: std::mem::take(&mut self.offsets), failure: self.failure.take() });
+            let (offsets, failure, too_large) = (std::mem::take(&mut self.offsets), self.failure.take(), self.too_large.take());
+            let _ = told.send(Outcome { offsets, failure, too_large });
         }
     }
 }
@@ -237,7 +244,7 @@ impl CallState {
 impl Call {
     /// A call of so many records, of which `told` hears when all are reported.
     pub(crate) fn new(records: usize, told: oneshot::Sender<Outcome>, room: Option<OwnedSemaphorePermit>) -> Arc<Self> {
-        let state = CallState { offsets: vec![None; records], failure: None, left: records, told: Some(told), room };
+        let state = CallState { offsets: vec![None; records], failure: None, too_large: None, left: records, told: Some(told), room };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -290,11 +297,6 @@ impl Failure {
 
     fn is_purge(&self) -> bool {
         matches!(self.code, Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight))
-    }
-
-    /// Whether the brokers take no such record, now or later.
-    pub(crate) fn is_too_large(&self) -> bool {
-        self.code == Some(RDKafkaErrorCode::MessageSizeTooLarge)
     }
 
     pub(crate) fn refusal(self) -> Refusal {

@@ -121,11 +121,11 @@ impl Maker {
         let reported = Handle::current().block_on(async { tokio::time::timeout(REPORTED, outcome).await });
         let reported = reported.ok().and_then(Result::ok);
         match (committed, reported) {
-            (Ok(()), Some(Outcome { offsets, failure: None })) => {
+            (Ok(()), Some(Outcome { offsets, failure: None, .. })) => {
                 offset_order(&offsets).ok_or_else(|| doubt("the brokers acknowledged the records out of order".into()))
             }
             // Nobody ever sees what was given up, and again it would be refused.
-            (_, Some(Outcome { failure: Some(failure), .. })) if given_up && failure.is_too_large() => Err(refuse(failure.refusal())),
+            (_, Some(Outcome { too_large: Some(failure), .. })) if given_up => Err(refuse(failure.refusal())),
             (_, Some(Outcome { failure: Some(failure), .. })) => Err(doubt(self.access.explain(failure.to_string()))),
             (Err(error), _) => Err(doubt(self.access.explain(format!("the transaction wasn't committed: {error}")))),
             (Ok(()), None) => Err(doubt("the brokers committed records without acknowledging them".into())),
