@@ -7,8 +7,8 @@ import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import protobuf from '../devnet/node_modules/protobufjs/index.js';
 
-import { eventTypes, familyOf, readJournal } from '../devnet/lib/journal.mjs';
-import { bytes, hex } from '../devnet/protocol.mjs';
+import { eventTypes, familyOf, readJournal, withHex } from '../devnet/lib/journal.mjs';
+import { bytes } from '../devnet/protocol.mjs';
 import { report, table, write } from './report.mjs';
 import { Told, differences, reasons, rowOf } from './tables.mjs';
 
@@ -25,7 +25,7 @@ if (args.help || !args.dir || !args.started || !args.seed) {
 
 const { root } = protobuf.parse(readFileSync(join(PROTO, 'derived.proto'), 'utf8'), { keepCase: true });
 const DERIVED = { receipts: 'ReceiptsEvent', reputation: 'ReputationObserved', 'dead-letters': 'DeadLetter' };
-const plain = (type, value) => JSON.parse(JSON.stringify(type.toObject(type.decode(bytes(value)), { longs: String, enums: String, oneofs: true }), (_, of) => (of?.type === 'Buffer' ? hex(Uint8Array.from(of.data)) : of)));
+const plain = (type, value) => withHex(type.toObject(type.decode(bytes(value)), { longs: String, enums: String, oneofs: true }));
 
 /** What one run left behind. */
 async function read(kind) {

@@ -73,6 +73,9 @@ export function reasons(shape = JOB, path = '', found = new Map()) {
 
 const LIFE_CYCLE = { job_opened: 'OPEN', job_matched: 'MATCHED', job_assigned: 'ASSIGNED', job_removed: 'REMOVED', job_done: 'DONE', job_closed: 'CLOSED' };
 
+/** How the subject of a job's records begins, before its key: the letter j. */
+const OF_A_JOB = '0x6a';
+
 /** What the journal says of each job, folded from accepted records and published events alone. */
 export class Told {
   /** job_key → { states, outcomes: { assignment: { execution: outcome } }, receipts, job_receipts, reputation } */
@@ -90,16 +93,17 @@ export class Told {
   /** Takes an accepted record as `readJournal` gives it. */
   visit({ family, subject, events }) {
     if (family !== 'jobs') return;
+    const key = `0x${subject.slice(OF_A_JOB.length)}`;
     for (const event of events) {
-      const state = LIFE_CYCLE[event.event];
-      if (state && !this.#job(subject).states.includes(state)) this.#job(subject).states.push(state);
-      if (event.event === 'execution_ended') this.#ended(subject, event.execution_ended);
+      const state = subject.startsWith(OF_A_JOB) ? LIFE_CYCLE[event.event] : undefined;
+      if (state && !this.#job(key).states.includes(state)) this.#job(key).states.push(state);
+      if (event.event === 'execution_ended') this.#ended(key, event.execution_ended);
       if (event.event === 'posted') this.#posted(event.posted);
     }
   }
 
-  #ended(subject, { assignment_id: assignment, execution = '0', executions = '1', outcome, fault }) {
-    const ended = (this.#job(subject).outcomes[assignment] ??= {});
+  #ended(key, { assignment_id: assignment, execution = '0', executions = '1', outcome, fault }) {
+    const ended = (this.#job(key).outcomes[assignment] ??= {});
     for (let i = 0n; i < BigInt(executions); i++) ended[(BigInt(execution) + i).toString()] = `${outcome} ${fault}`;
   }
 

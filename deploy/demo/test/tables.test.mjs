@@ -55,7 +55,7 @@ test('a field that is neither compared nor excused is told', () => {
 test('the journal tells states, outcomes and money; what is published twice counts once', () => {
   const told = new Told();
   const receipt = { event: 'receipt', receipt: { id: '0x01', job_key: '0xaa', outcome: 'OUTCOME_MISSED', fault: 'FAULT_PROCESSOR', executions: '2' } };
-  told.visit({ family: 'jobs', subject: '0xaa', events: [
+  told.visit({ family: 'jobs', subject: '0x6aaa', events: [
     { event: 'job_opened', job_opened: {} }, { event: 'execution_ended', execution_ended: { assignment_id: '0xa1', execution: '1', executions: '2', outcome: 'OUTCOME_MISSED', fault: 'FAULT_PROCESSOR' } },
     { event: 'posted', posted: { entries: [{ debit: { kind: 'LEDGER_ACCOUNT_KIND_LOCKED', escrow_id: '0xee' }, credit: { kind: 'LEDGER_ACCOUNT_KIND_CONSUMER', escrow_id: '0xee' }, amount: '50' }] } },
   ] });

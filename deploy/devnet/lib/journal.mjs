@@ -156,7 +156,7 @@ function decode(type, encoded) {
 }
 
 /** The same value with byte strings in hex. */
-function withHex(value) {
+export function withHex(value) {
   if (value instanceof Uint8Array) return hex(value);
   if (Array.isArray(value)) return value.map(withHex);
   if (value === null || typeof value !== 'object') return value;
