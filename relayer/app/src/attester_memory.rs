@@ -286,8 +286,9 @@ mod tests {
         memory.learn(&at, &[leaf(1, 0)], Frontier::START).unwrap();
         memory.insert(&[leaf(1, 0), leaf(2, 10)]).unwrap();
         for contradicting in [leaf(1, 50), leaf(3, 0)] {
-            memory.insert(&[contradicting.clone()]).unwrap_err();
-            memory.learn(&at, &[contradicting], Frontier::START).unwrap_err();
+            let leaves = [contradicting];
+            memory.insert(&leaves).unwrap_err();
+            memory.learn(&at, &leaves, Frontier::START).unwrap_err();
         }
     }
 }
