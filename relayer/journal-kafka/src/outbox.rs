@@ -409,8 +409,24 @@ mod tests {
             for (index, which) in order.into_iter().enumerate() {
                 call.report(index, Err(failures[which].clone()));
             }
-            let told = outcome.try_recv().unwrap().failure.unwrap();
-            assert!(told.is_too_large() && !told.nothing_written, "{told:?}");
+            let told = outcome.try_recv().unwrap();
+            let failure = told.failure.unwrap();
+            assert_eq!(failure.code, Some(RDKafkaErrorCode::MessageSizeTooLarge));
+            assert!(!failure.nothing_written, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn that_a_record_was_too_large_is_told_whatever_became_of_the_others() {
+        for order in [[0, 1], [1, 0]] {
+            let (call, mut outcome, _room) = call(2);
+            let failures = [failure(RDKafkaErrorCode::MessageSizeTooLarge), failure(RDKafkaErrorCode::MessageTimedOut)];
+            for (index, which) in order.into_iter().enumerate() {
+                call.report(index, Err(failures[which].clone()));
+            }
+            let told = outcome.try_recv().unwrap();
+            assert_eq!(told.too_large, Some(failures[0].clone()));
+            assert_eq!(told.failure.unwrap().code, Some(RDKafkaErrorCode::MessageTimedOut));
         }
     }
 
